@@ -1,0 +1,1 @@
+"""Adapters to other image libraries, imported as `rics_transforms.integrations`."""
