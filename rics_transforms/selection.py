@@ -1,0 +1,303 @@
+"""From score maps to crop origins: local maxima, fallback levels, the maximum, ties by content.
+
+`select` picks the crop of each image (Algorithm 1 of Shifman & Weiss 2024); `select_windows` picks
+the crop of every shifted window of a larger scene from one score map, with the same result.
+
+Shapes: pixels are integer images ``[B, T, C, H, W]``, where the T frames of one clip share a crop
+(their scores are added; T = 1 for images). Origins are int64 (top, left).
+"""
+
+from __future__ import annotations
+
+from operator import index
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rics_transforms import hashing, theory
+from rics_transforms.exact import Size, is_traced
+from rics_transforms.scores import Level, Score, complete_levels
+
+_CHUNK = 2**17  # pixels scored at once on a CPU: what fits into its cache
+
+
+def opaque(tensor: Tensor) -> bool:
+    """Whether looking at values is impossible (under a tracer) or costly (on a GPU)."""
+    return tensor.device.type != "cpu" or is_traced(tensor)
+
+
+class Geometry(NamedTuple):
+    """Where the patches of a score lie in windows of n, and which crop each patch stands for."""
+
+    n: Size
+    k: Size
+    t: Size
+    cyclic: bool
+
+    @classmethod
+    def of(cls, n: Size, k: Size, score: Score, cyclic: bool) -> Geometry:
+        """For windows of n and crops of k."""
+        order = score.order_for(n, k)
+        return cls(n, k, k if order == (1, 1) else theory.patch_size(n, k, order), cyclic)
+
+    @property
+    def positions(self) -> Size:
+        """Patch positions per axis: j m, or n on the torus."""
+        if self.cyclic:
+            return self.n
+        return self.n[0] - self.t[0] + 1, self.n[1] - self.t[1] + 1
+
+    @property
+    def crops(self) -> Size:
+        """Crop positions per axis: m, or n on the torus."""
+        return self.n if self.cyclic else (self.n[0] - self.k[0] + 1, self.n[1] - self.k[1] + 1)
+
+    def origins(self, position: Tensor) -> Tensor:
+        """Crop origins ``[B, 2]`` of patch positions ``[B, 1]``, counted row by row."""
+        columns = self.positions[1]
+        row = position.div(columns, rounding_mode="floor")
+        return self.crop_of(torch.cat([row, position - row * columns], 1))
+
+    def crop_of(self, patch: Tensor) -> Tensor:
+        """Crop origins of patch origins ``[..., 2]``: a mod m; cyclic: with the patch centred."""
+        if self.cyclic:
+            centre = [(k - t) // 2 for k, t in zip(self.k, self.t, strict=True)]
+            patch = patch - torch.tensor(centre, device=patch.device)
+        elif self.t == self.k:
+            return patch
+        return patch.remainder(torch.tensor(self.crops, device=patch.device))
+
+    def fold(self, patches: Tensor) -> Tensor:
+        """Scores of the crops from scores of the patches: the best of each crop's patches."""
+        if self.cyclic:
+            offset = [-((k - t) // 2) for k, t in zip(self.k, self.t, strict=True)]
+            return patches.roll(offset, (-2, -1))
+        cells = patches.unflatten(-1, (-1, self.crops[1])).unflatten(-3, (-1, self.crops[0]))
+        return cells.amax((-4, -2))
+
+
+# --- one crop per image --------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Tensor:
+    """The origin of the best crop of each image.
+
+    Args:
+        pixels: integer images ``[B, T, C, H, W]``.
+        k: crop size, at most ``(H, W)``.
+        score: what to maximise.
+        cyclic: whether crops wrap around the borders (Definition 2 of the paper).
+
+    Returns:
+        int64 ``[B, 2]``.
+    """
+    if opaque(pixels) or pixels.shape[0] * pixels.shape[-1] * pixels.shape[-2] <= _CHUNK:
+        return _select(pixels, k, score, cyclic)
+    per_chunk = max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2]))
+    chunks = pixels.split(per_chunk)
+    return torch.cat([_select(chunk, k, score, cyclic) for chunk in chunks])
+
+
+def _select(pixels: Tensor, k: Size, score: Score, cyclic: bool) -> Tensor:
+    n = index(pixels.shape[-2]), index(pixels.shape[-1])
+    geometry = Geometry.of(n, k, score, cyclic)
+    first, *fallbacks = complete_levels(score, geometry.t)
+    best, found = _best_patch(pixels, geometry, first)
+    for level in fallbacks:
+        if not opaque(pixels) and found.all():
+            break
+        position, here = _best_patch(pixels, geometry, level)
+        best, found = torch.where(found, best, position), found | here
+    return geometry.origins(best)
+
+
+def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
+    """Where one level has its maximum, and whether it has any: ``[B, 1]`` each."""
+    patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
+    scores = candidates(patches, level.nms, geometry.cyclic).flatten(1)
+    top, position = scores.max(1, keepdim=True)
+    tied = scores == top
+    if level.nms:
+        tied &= top > lowest(scores)
+    if opaque(pixels) or _several(tied):
+        position = _first_by_content(tied, pixels, geometry)
+    return position, tied.any(1, keepdim=True)
+
+
+def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
+    """One level's scores of all patches, ``[B, *positions]``."""
+    if cyclic:
+        pixels = wrap(pixels, t)
+    if pixels.shape[1] == 1:
+        return level.patch_map(pixels[:, 0], t)
+    frames = level.patch_map(pixels.flatten(0, 1), t).unflatten(0, pixels.shape[:2])
+    return frames.sum(1)
+
+
+def wrap(x: Tensor, size: Size) -> Tensor:
+    """Repeat the first rows and columns after the last, so that patches of `size` cross over."""
+    x = torch.cat([x, x[..., : size[0] - 1, :]], -2)
+    return torch.cat([x, x[..., : size[1] - 1]], -1)
+
+
+def candidates(scores: Tensor, nms: bool, cyclic: bool) -> Tensor:
+    """The scores that may win; with `nms` all but the local maxima away from the edge are lowest.
+
+    A maximum is at least as large as its eight neighbours: plateaus keep their candidates.
+    """
+    if not nms:
+        return scores
+    if cyclic:
+        padded = torch.cat([scores[..., -1:, :], scores, scores[..., :1, :]], -2)
+        padded = torch.cat([padded[..., -1:], padded, padded[..., :1]], -1)
+        return torch.where(scores >= _neighbourhood(padded), scores, lowest(scores))
+    if min(scores.shape[-2:]) < 3:
+        return torch.full_like(scores, lowest(scores))
+    inner = scores[..., 1:-1, 1:-1]
+    inner = torch.where(inner >= _neighbourhood(scores), inner, lowest(scores))
+    return F.pad(inner, (1, 1, 1, 1), value=lowest(scores))
+
+
+def _neighbourhood(x: Tensor) -> Tensor:
+    """Maximum over 3 x 3, ``[..., H, W]`` to ``[..., H - 2, W - 2]``."""
+    x = torch.maximum(torch.maximum(x[..., :-2, :], x[..., 1:-1, :]), x[..., 2:, :])
+    return torch.maximum(torch.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:])
+
+
+def lowest(scores: Tensor) -> int:
+    """The value that marks what may not win; every score lies above it."""
+    return torch.iinfo(scores.dtype).min
+
+
+def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
+    """Index ``[B, 1]`` of one of the equal best positions, marked in ``[B, positions]``.
+
+    Ties are broken by the content of the crops, never by position: a position moves with the
+    window, content does not. Only crops of equal content are left to raster order.
+    """
+    whole = wrap(pixels, geometry.k) if geometry.cyclic else pixels
+    whole = whole.flatten(1, 2)
+    crop = _crop_of_position(geometry, tied.device)
+    key = hashing.content_hash(whole, geometry.k).flatten(1)[:, crop] >> 1
+    key = torch.where(tied, key, lowest(key))  # below every key, since those are shifted
+    tied = key == key.amax(1, keepdim=True)
+    if geometry.cyclic and not opaque(tied) and _several(tied):
+        rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]  # Theorem 2 allows no
+        rank = torch.where(tied, rank, -1)  # collision of hashes
+        tied = rank == rank.amax(1, keepdim=True)
+    return tied.to(torch.uint8).argmax(1, keepdim=True)
+
+
+def _several(tied: Tensor) -> bool:
+    """Whether any row marks more than one position."""
+    return bool((tied.sum(1) > 1).any())
+
+
+def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
+    """For every patch position, row by row, the index of its crop."""
+    count = geometry.positions[0] * geometry.positions[1]
+    origins = geometry.origins(torch.arange(count, device=device)[:, None])
+    return origins[:, 0] * geometry.crops[1] + origins[:, 1]
+
+
+# --- the crop of every shifted window ------------------------------------------------------------
+
+
+@torch.no_grad()
+def select_windows(scenes: Tensor, n: Size, k: Size, score: Score) -> Tensor:
+    """The crop that each window of a scene chooses, from one score map per scene.
+
+    Equal to ``select(window) + window's position`` for every window, at about the cost of one.
+
+    Args:
+        scenes: integer images ``[B, T, C, n_h + s_h - 1, n_w + s_w - 1]``, seen through
+            ``s_h x s_w`` windows.
+        n: window size.
+        k: crop size.
+        score: what to maximise.
+
+    Returns:
+        int64 ``[B, s_h, s_w, 2]``: origins in coordinates of the scene, so that windows which
+        choose the same crop of the scene have the same entry.
+    """
+    shifts = scenes.shape[-2] - n[0] + 1, scenes.shape[-1] - n[1] + 1
+    origins = scenes.new_zeros(len(scenes), *shifts, 2, dtype=torch.int64)
+    for i in range(len(scenes)):
+        origins[i] = _select_windows(scenes[i, None], n, k, score)
+    return origins
+
+
+def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
+    geometry = Geometry.of(n, k, score, cyclic=False)
+    shifts = scene.shape[-2] - n[0] + 1, scene.shape[-1] - n[1] + 1
+    windows = torch.cartesian_prod(*(torch.arange(s, device=scene.device) for s in shifts))
+    origins = torch.zeros_like(windows)
+    undecided = torch.ones(len(windows), dtype=torch.bool, device=scene.device)
+    for level in complete_levels(score, geometry.t):
+        scores = candidates(patch_map(scene, geometry.t, level, False), level.nms, False)[0]
+        edge = int(level.nms)  # a local maximum of the scene is one of a window if not at its edge
+        scores = scores[edge : len(scores) - edge, edge : scores.shape[1] - edge]
+        lengths = [count - 2 * edge for count in geometry.positions]
+        if min(lengths) < 1:
+            continue
+        best = _sliding_maximum(_sliding_maximum(scores, 1, lengths[1]), 0, lengths[0]).flatten()
+        deciding = undecided & (best > lowest(scores)) if level.nms else undecided
+        if not deciding.any():
+            continue
+        corner = windows[deciding]
+        patch = _winners(best[deciding], corner, scores, edge, scene, geometry)
+        origins[deciding] = corner + geometry.crop_of(patch - corner)
+        undecided &= ~deciding
+        if not undecided.any():
+            break
+    return origins.view(*shifts, 2)
+
+
+def _sliding_maximum(x: Tensor, dim: int, length: int) -> Tensor:
+    """Maximum of every `length` neighbours along one axis.
+
+    The windows share their core (van Herk's split): only the margins are accumulated.
+    """
+    count = x.shape[dim] - length + 1
+    if length < count:
+        return x.unfold(dim, length, 1).amax(-1)
+    core = x.narrow(dim, count - 1, length - count + 1).amax(dim, keepdim=True)
+    if count == 1:
+        return core
+    before = x.narrow(dim, 0, count - 1).flip(dim).cummax(dim)[0].flip(dim)
+    after = x.narrow(dim, length, count - 1).cummax(dim)[0]
+    nothing = torch.full_like(core, lowest(x))
+    margins = torch.maximum(torch.cat([before, nothing], dim), torch.cat([nothing, after], dim))
+    return torch.maximum(core, margins)
+
+
+def _winners(
+    best: Tensor, corner: Tensor, scores: Tensor, edge: int, scene: Tensor, geometry: Geometry
+) -> Tensor:
+    """The patch ``[W, 2]`` that has the `best` score ``[W]`` in each window, by content if several.
+
+    `scores` leaves out `edge` positions on every side of the scene, and of every window.
+    """
+    distinct = best.unique()
+    found = (scores == distinct[:, None, None]).nonzero()  # value by value, each row by row
+    values, places = distinct[found[:, 0]], found[:, 1:] + edge
+    room = torch.tensor(geometry.positions, device=scores.device) - edge
+    keys: Tensor | None = None
+    winners = torch.empty_like(corner)
+    for part in torch.arange(len(best), device=best.device).split(
+        max(1, 2**22 // max(1, len(places)))
+    ):
+        offset = places - corner[part, None]
+        holds = ((offset >= edge) & (offset < room)).all(-1) & (values == best[part, None])
+        chosen = holds.to(torch.uint8).argmax(1)
+        if _several(holds):
+            if keys is None:
+                keys = hashing.content_hash(scene.flatten(1, 2), geometry.k)[0] >> 1
+            crop = corner[part, None] + geometry.crop_of(offset)
+            key = keys[crop[..., 0], crop[..., 1]]
+            chosen = torch.where(holds, key, lowest(key)).argmax(1)
+        winners[part] = places[chosen]
+    return winners
