@@ -1,0 +1,320 @@
+"""`RICSCrop` and its functions: find the best crop of an image, and cut it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Literal
+
+import PIL.Image
+import PIL.ImageChops
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from rics_transforms import theory
+from rics_transforms.crop import crop
+from rics_transforms.exact import Size, integer_image
+from rics_transforms.scores import Score, complete_levels, get_score
+from rics_transforms.selection import Geometry, patch_map, select
+
+Shifts = Literal["realistic", "cyclic"]
+
+
+def locate(
+    images: Tensor | PIL.Image.Image,
+    k: int | Sequence[int],
+    *,
+    score: str | Score = "lattice",
+    shifts: Shifts = "realistic",
+) -> Tensor:
+    """Origin of the crop that RICS selects in each image (Algorithm 1 of Shifman & Weiss 2024).
+
+    The origin depends on the pixels alone: bit-identical in any batch, dtype (uint8, or float in
+    [0, 1] holding the same grey levels), memory layout, number of threads, and on any device.
+
+    Args:
+        images: ``[..., C, H, W]`` of any real dtype and number of channels, or a PIL image. A
+            `tv_tensors.Video` ``[..., T, C, H, W]`` has one crop per clip: the frames' scores are
+            added.
+        k: side of the crop in pixels, or ``(height, width)``.
+        score: a registered name (`list_scores`) or a `Score`.
+        shifts: "realistic": crops inside the image, for scenes that move under the camera;
+            "cyclic": crops that wrap around, for which every integer cyclic shift of the image
+            leads to the same crop (Theorem 2).
+
+    Returns:
+        int64 ``[..., 2]``: (top, left).
+
+    Raises:
+        TypeError: for complex images, or a `k` that is no int or pair of ints.
+        ValueError: for a `k` larger than the image or below 1, an unknown score, NaN or infinity.
+
+    Example:
+        The crop moves with the image; on the torus, always:
+
+        >>> image = torch.rand(3, 32, 32)
+        >>> moved = image.roll((5, -3), dims=(-2, -1))
+        >>> (locate(moved, 24, shifts="cyclic") - locate(image, 24, shifts="cyclic")) % 32
+        tensor([ 5, 29])
+    """
+    pixels, lead = _as_pixels(images)
+    size = _crop_size(k, pixels)
+    origins = select(pixels, size, get_score(score), cyclic=_is_cyclic(shifts))
+    return origins.reshape(*lead, 2)
+
+
+def rics_crop(
+    images: Tensor | PIL.Image.Image,
+    k: int | Sequence[int],
+    *,
+    score: str | Score = "lattice",
+    shifts: Shifts = "realistic",
+) -> Tensor:
+    """The crop that RICS selects in each image: ``[..., C, H, W]`` to ``[..., C, kh, kw]``.
+
+    Arguments and errors are those of `locate`; dtype and device are those of the input. Pixels are
+    copied unchanged, and gradients flow through them.
+
+    Example:
+        >>> rics_crop(torch.rand(2, 3, 64, 64), (48, 56)).shape
+        torch.Size([2, 3, 48, 56])
+    """
+    tensor = _from_pil(images) if isinstance(images, PIL.Image.Image) else images
+    origins = locate(tensor, k, score=score, shifts=shifts)
+    return _crop_tensor(tensor, origins, theory.as_pair(k, "k"), _is_cyclic(shifts))
+
+
+def score_map(
+    images: Tensor | PIL.Image.Image,
+    k: int | Sequence[int],
+    score: str | Score = "lattice",
+    *,
+    level: int = 0,
+    shifts: Shifts = "realistic",
+) -> Tensor:
+    """The integer score of every crop, before non-maximum suppression.
+
+    For the lattice score a crop has the score of the best of its patches.
+
+    Args:
+        level: which level of a score with fallbacks, 0 being the first; the last is the hash.
+
+    The other arguments and the errors are those of `locate`.
+
+    Returns:
+        int64 ``[..., H - kh + 1, W - kw + 1]``; cyclic: ``[..., H, W]``, every position of the
+        torus.
+
+    Example:
+        >>> score_map(torch.zeros(3, 10, 12), (6, 8), score="hash").shape
+        torch.Size([5, 5])
+    """
+    pixels, lead = _as_pixels(images)
+    size, cyclic = _crop_size(k, pixels), _is_cyclic(shifts)
+    n = pixels.shape[-2], pixels.shape[-1]
+    geometry = Geometry.of(n, size, get_score(score), cyclic)
+    levels = complete_levels(get_score(score), geometry.t)
+    if not 0 <= level < len(levels):
+        raise ValueError(f"Expected `level` to be from 0 to {len(levels) - 1}, but got {level}.")
+    patches = patch_map(pixels, geometry.t, levels[level], cyclic).to(torch.int64)
+    return geometry.fold(patches).reshape(*lead, *geometry.crops)
+
+
+class RICSCrop(v2.Transform):
+    """Crop every image where its own content says, so that a shifted window gives the same crop.
+
+    Robust Inference by Crop Selection (Shifman & Weiss, ECCV 2024) as a torchvision v2 transform:
+    deterministic, one crop per image of a batch, on any device. Images (tensors with any leading
+    dimensions, `tv_tensors.Image`, PIL), videos (one crop per clip), masks, bounding boxes and
+    keypoints of a sample are cropped together; the first image or video decides where.
+
+    **Guarantee.** Let the window be n x n, m = n - k + 1, and let it move over the scene by at most
+    D pixels per axis. For a pseudo-random score (Definition 1: its maximum is equally likely at any
+    position) the same k x k pixels are returned for every such move with probability at least
+    ``((m - 2D) / (m + 2D))^2`` for a score of whole crops (Theorem 1), and ``(j (m - 2D) / (j m +
+    2D))^2`` for the lattice score of order j (Theorem 3, `robustness_bound`). The default score
+    is not pseudo-random: on photographs it was measured to come within three points of that;
+    ``score=Lattice(patch="hash")`` is. With ``shifts="cyclic"`` every integer cyclic shift gives
+    the same pixels (Theorem 2).
+
+    Args:
+        k: side of the crop in pixels, or ``(height, width)``; at most the image's.
+        score: a registered name (`list_scores`) or a `Score` with options of its own.
+        shifts: "realistic" or "cyclic", see `locate`.
+
+    As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain
+    label tensor must not come before the image: wrap inputs in `tv_tensors` where in doubt. A mask
+    given as a PIL image belongs behind its image, or into `tv_tensors.Mask`.
+
+    Example:
+        >>> transform = RICSCrop(48)
+        >>> images = torch.rand(8, 3, 64, 64)
+        >>> transform(images).shape
+        torch.Size([8, 3, 48, 48])
+        >>> transform.locate(images).shape
+        torch.Size([8, 2])
+    """
+
+    def __init__(
+        self,
+        k: int | Sequence[int],
+        *,
+        score: str | Score = "lattice",
+        shifts: Shifts = "realistic",
+    ) -> None:
+        super().__init__()
+        self.k = theory.as_pair(k, "k")
+        self.score = get_score(score)
+        _is_cyclic(shifts)
+        self.shifts = shifts
+
+    def locate(self, images: Tensor | PIL.Image.Image) -> Tensor:
+        """Origins of the crops, int64 ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
+        return locate(images, self.k, score=self.score, shifts=self.shifts)
+
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        if not any(map(_is_image, flat_inputs)):
+            raise TypeError(
+                "Expected a sample with an image or a video (tensor, PIL image, tv_tensors.Image "
+                f"or tv_tensors.Video), but got {[type(i).__name__ for i in flat_inputs]}."
+            )
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        guide = next(filter(_is_image, flat_inputs))
+        origins = self.locate(guide)
+        _check_sample(flat_inputs, guide)
+        return {"origins": origins}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        origins: Tensor = params["origins"]
+        cyclic = self.shifts == "cyclic"
+        if _is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
+            cropped = _crop_tensor(inpt, origins, self.k, cyclic)
+            return tv_tensors.wrap(cropped, like=inpt) if _is_tv_tensor(inpt) else cropped
+        if origins.ndim > 1:
+            raise ValueError(
+                f"Expected {type(inpt).__name__} beside a single image, but got a batch of shape "
+                f"{tuple(origins.shape[:-1])}; apply RICSCrop per sample, before batching."
+            )
+        top, left = origins.tolist()
+        height, width = self.k
+        if not cyclic:
+            return self._call_kernel(F.crop, inpt, top, left, height, width)
+        if isinstance(inpt, PIL.Image.Image):
+            return PIL.ImageChops.offset(inpt, -left, -top).crop((0, 0, width, height))
+        raise ValueError(
+            f"Expected no {type(inpt).__name__} with shifts='cyclic': a crop that wraps around can "
+            "cut one object into several pieces, which such annotations cannot express."
+        )
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, score={self.score!r}, shifts={self.shifts!r}"
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+
+def _is_cyclic(shifts: str) -> bool:
+    if shifts not in ("realistic", "cyclic"):
+        raise ValueError(f"Expected `shifts` to be 'realistic' or 'cyclic', but got {shifts!r}.")
+    return shifts == "cyclic"
+
+
+def _is_tv_tensor(inpt: Any) -> bool:
+    return isinstance(inpt, tv_tensors.TVTensor)
+
+
+def _is_image(inpt: Any, *more: type) -> bool:
+    kinds = (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, *more)
+    return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not _is_tv_tensor(inpt))
+
+
+def _as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
+    """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
+    if isinstance(images, PIL.Image.Image):
+        images = _from_pil(images)
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"Expected `images` to be a tensor or a PIL image, but got {type(images).__name__}; "
+            "use torch.from_numpy(array).movedim(-1, -3) for an array of [..., H, W, C]."
+        )
+    per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
+    if images.ndim < per_clip or 0 in images.shape[-per_clip:]:
+        shape = "[..., T, C, H, W]" if per_clip == 4 else "[..., C, H, W]"
+        raise ValueError(
+            f"Expected `images` to have shape {shape} without empty frames, "
+            f"but got {tuple(images.shape)}."
+        )
+    lead = tuple(images.shape[:-per_clip])
+    plain = images.as_subclass(Tensor) if _is_tv_tensor(images) else images
+    pixels = integer_image(plain.detach())
+    frames = images.shape[-4] if per_clip == 4 else 1
+    return pixels.reshape(prod(lead), frames, *images.shape[-3:]), lead
+
+
+def _crop_size(k: int | Sequence[int], pixels: Tensor) -> Size:
+    size = theory.as_pair(k, "k")
+    if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
+        raise ValueError(
+            f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."
+        )
+    return size
+
+
+def _from_pil(image: PIL.Image.Image) -> Tensor:
+    """The image as a tensor of its colours (not palette indices, not truncated 16-bit values)."""
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode.startswith("I;16"):
+        image = image.convert("I")
+    elif image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return F.pil_to_tensor(image)
+
+
+def _check_sample(flat_inputs: list[Any], guide: Any) -> None:
+    """Everything that is cropped together must fit the image that decides where."""
+    if len(flat_inputs) == 1:
+        return
+    size = F.get_size(guide)
+    lead = () if isinstance(guide, PIL.Image.Image) else _as_lead(guide)
+    for inpt in flat_inputs:
+        if not (_is_image(inpt) or isinstance(inpt, _ANNOTATIONS)):
+            continue
+        if (other := F.get_size(inpt)) != size:
+            raise ValueError(
+                f"Expected all images, masks and annotations of a sample to have the size {size} "
+                f"of the first image, but got {other} for {type(inpt).__name__}."
+            )
+        is_dense = isinstance(inpt, Tensor) and _is_image(inpt, tv_tensors.Mask)
+        if is_dense and tuple(inpt.shape[: len(lead)]) != lead:
+            raise ValueError(
+                f"Expected {type(inpt).__name__} to have the leading dimensions {lead} of the "
+                f"first image, but got shape {tuple(inpt.shape)}."
+            )
+        both_pil = isinstance(inpt, PIL.Image.Image) and isinstance(guide, PIL.Image.Image)
+        if both_pil and len(inpt.getbands()) > len(guide.getbands()):
+            raise ValueError(
+                f"Expected the first PIL image to be the one that decides where to crop, but mode "
+                f"{guide.mode} comes before {inpt.mode}; wrap masks in tv_tensors.Mask."
+            )
+
+
+_ANNOTATIONS = (tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)
+
+
+def _as_lead(images: Tensor) -> tuple[int, ...]:
+    return tuple(images.shape[: -4 if isinstance(images, tv_tensors.Video) else -3])
+
+
+def _crop_tensor(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
+    """Crop ``[..., *, H, W]`` at origins ``[..., 2]``."""
+    plain = images.as_subclass(Tensor) if _is_tv_tensor(images) else images
+    lead = origins.shape[:-1]
+    flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
+    return crop(flat, origins.reshape(-1, 2), size, cyclic=cyclic).reshape(
+        *lead, *plain.shape[len(lead) : -2], *size
+    )
