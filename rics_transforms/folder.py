@@ -1,0 +1,497 @@
+"""A folder of images to a folder of crops: lossless, in parallel, and safe to kill and restart.
+
+What a run leaves in the target folder:
+
+    a/b.jpg.png        the crop of a/b.jpg: the whole name of the image and the suffix of the crop
+    origins.csv        where every crop lies in its image
+    .rics-crop.json    the settings, so that a later run cannot mix others in
+    .rics-origins      origins of an unfinished run, one JSON line each
+
+Every file but the last appears by renaming, so none of them is ever half written. A crop that is
+there with its origin is done; whatever else a killed run has lost is made again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+import rics_transforms
+from rics_transforms import theory
+from rics_transforms.scores import FunctionScore, Score, get_score
+from rics_transforms.transform import locate
+
+IMAGES = frozenset(
+    {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tga", ".tif", ".tiff", ".webp"}
+)
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "tif": {"format": "TIFF"},
+    "bmp": {"format": "BMP"},
+    "webp": {"format": "WEBP", "lossless": True, "exact": True, "method": 4},
+}
+CHOICES = ("png", "webp", "tif", "keep")
+SETTINGS, ORIGINS, JOURNAL = ".rics-crop.json", "origins.csv", ".rics-origins"
+_PART = ".rics-*.tmp"
+
+Progress = Callable[[int, int], None]
+
+
+class Origin(NamedTuple):
+    """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels)."""
+
+    path: str
+    crop: str
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Failure(NamedTuple):
+    """An image without a crop, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What one run has done: the crops it wrote, how many it found done, and what failed."""
+
+    written: tuple[Origin, ...]
+    skipped: int
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How each image becomes a crop."""
+
+    k: tuple[int, int]
+    score: Score
+    resize: int | None
+    field: tuple[int, int] | None
+    format: str
+
+    def settings(self) -> dict[str, Any]:
+        """What must not change between the runs that fill one folder."""
+        score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
+        field = None if self.field is None else list(self.field)
+        mine = {"k": list(self.k), "score": score, "resize": self.resize, "field": field}
+        return {**mine, "format": self.format, "version": rics_transforms.__version__}
+
+
+class _Job(NamedTuple):
+    source: Path
+    target: Path
+    name: str
+    recipe: Recipe
+
+
+def crop_folder(
+    source: str | Path,
+    target: str | Path,
+    k: int | Sequence[int],
+    *,
+    score: str | Score = "lattice",
+    resize: int | None = None,
+    field: int | Sequence[int] | None = None,
+    format: str = "png",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> FolderReport:
+    """Crop every image of a folder and of the folders in it.
+
+    An image is turned upright (EXIF), resized, centre-cropped to the field, and RICS chooses the
+    crop in there. A crop holds the pixels, colour mode, transparency and ICC profile of its image,
+    no other metadata, and of several frames the first. Each one is decoded again before it is
+    kept; what the wished format cannot hold (CMYK in PNG, grey in WebP) becomes PNG or else TIFF.
+
+    Run it again with the same arguments to go on after a kill, or when images were added. One run
+    at a time per target folder.
+
+    Args:
+        source: folder of images; names that begin with a dot are left out.
+        target: folder for the crops: new, empty, or of an earlier run.
+        k: side of the crop in pixels, or (height, width).
+        score: a registered name or a `Score`.
+        resize: length of the shorter side in pixels before cropping (antialiased bicubic).
+        field: side of the centred field in pixels, or (height, width), in which RICS chooses.
+        format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
+            these or "bmp", else "png".
+        workers: processes; by default one per processor, but no more than the images are worth.
+        progress: called with (images done, images to do).
+
+    Returns:
+        What was written, skipped, and failed; an image that fails does not stop the others.
+
+    Raises:
+        TypeError, ValueError: for arguments out of range, a folder without images, or a target
+            that holds something else or crops of other settings.
+        OSError: if a folder cannot be read, or a crop cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "in").mkdir()
+        >>> PIL.Image.effect_noise((48, 40), 50).save(folder / "in" / "noise.png")
+        >>> crop_folder(folder / "in", folder / "out", 32).written[0].crop
+        'noise.png.png'
+    """
+    source, target = Path(source), Path(target)
+    recipe = _recipe(k, score, resize, field, format)
+    _positive(workers, "workers")
+    names = find_images(source, leave_out=target)
+    _claim(target, recipe.settings())
+    known = _read_origins(target)
+    done = {name for name in names if name in known and (target / known[name].crop).exists()}
+    jobs = [_Job(source, target, name, recipe) for name in names if name not in done]
+    written, failures = _run(jobs, workers or _worth(len(jobs)), target, known, progress)
+    return FolderReport(tuple(written), len(done), tuple(failures))
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def _recipe(
+    k: int | Sequence[int],
+    score: str | Score,
+    resize: int | None,
+    field: int | Sequence[int] | None,
+    format: str,
+) -> Recipe:
+    size, room = theory.as_pair(k, "k"), None if field is None else theory.as_pair(field, "field")
+    _positive(resize, "resize")
+    if format not in CHOICES:
+        raise ValueError(f"Expected `format` to be one of {', '.join(CHOICES)}, but got {format!r}")
+    if room and (size[0] > room[0] or size[1] > room[1]):
+        raise ValueError(f"Expected `k` to be at most the `field` {room}, but got {size}.")
+    if resize and room and resize < min(room):
+        raise ValueError(f"Expected `resize` to be at least the `field` {room}, but got {resize}.")
+    return Recipe(size, get_score(score), resize, room, format)
+
+
+def _positive(value: int | None, name: str) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"Expected `{name}` to be a positive int, but got {value!r}.")
+
+
+def _worth(jobs: int) -> int:
+    """Processes that pay: each takes seconds to start."""
+    return max(1, min(os.cpu_count() or 1, jobs // 200))
+
+
+# --- the folders ---------------------------------------------------------------------------------
+
+
+def find_images(source: str | Path, leave_out: str | Path | None = None) -> list[str]:
+    """The images below a folder, as sorted paths relative to it, with forward slashes.
+
+    Links to folders are followed, each folder is visited once, hidden names are left out.
+
+    Args:
+        source: folder to search.
+        leave_out: folder whose content does not count, such as the crops.
+
+    Raises:
+        ValueError: if there are none.
+        OSError: if a folder cannot be read.
+    """
+    source, skipped = Path(source), leave_out is not None and os.path.realpath(leave_out)
+    if not source.is_dir():
+        raise ValueError(f"Expected a folder of images, but got {str(source)!r}.")
+    if skipped == os.path.realpath(source):
+        raise ValueError(f"Expected another folder for the crops than {str(source)!r}.")
+    names: list[str] = []
+    visited = {skipped}
+    for folder, folders, files in os.walk(source, onerror=_raise, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        images = [f for f in files if _suffix(f) in IMAGES and not f.startswith(".")]
+        names += [Path(folder, f).relative_to(source).as_posix() for f in images]
+    if not names:
+        known = ", ".join(sorted(s[1:] for s in IMAGES))
+        raise ValueError(f"Expected images in {str(source)!r} ({known}), but found none.")
+    return sorted(names)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _claim(target: Path, settings: dict[str, Any]) -> None:
+    """Make the folder ours: with these settings, and without the rests of a killed run."""
+    target.mkdir(parents=True, exist_ok=True)
+    for part in target.rglob(_PART):
+        part.unlink(missing_ok=True)
+    if (path := target / SETTINGS).exists():
+        return _require_same(target, json.loads(path.read_text("utf-8")), settings)
+    if stranger := min(os.listdir(target), default=None):
+        raise ValueError(
+            f"Expected {str(target)!r} to be empty or to hold crops of this command, but it has "
+            f"{stranger!r} and no {SETTINGS}."
+        )
+    _write(path, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    if differing := [name for name in new if old.get(name) != new[name]]:
+        changes = ", ".join(f"`{x}` was {old.get(x)!r} and is {new[x]!r}" for x in differing)
+        raise ValueError(
+            f"Expected the settings that {str(target)!r} was begun with, but {changes}; choose "
+            "another folder for other crops."
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is either there as a whole or not at all."""
+    part = path.with_name(_PART.replace("*", uuid4().hex))
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+# --- origins -------------------------------------------------------------------------------------
+
+
+def _read_origins(target: Path) -> dict[str, Origin]:
+    """Origins of finished and unfinished runs; a line that a kill cut off counts as missing."""
+    rows: list[Sequence[Any]] = []
+    if (table := target / ORIGINS).exists():
+        with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows += [[*row[:2], *map(int, row[2:])] for row in islice(csv.reader(file), 1, None)]
+    if (journal := target / JOURNAL).exists():
+        lines = journal.read_text("utf-8").splitlines(keepends=True)
+        rows += [json.loads(line) for line in lines if line.endswith("\n")]
+    return {row[0]: Origin(*row) for row in rows}
+
+
+def _write_origins(target: Path, origins: Iterable[Origin]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(Origin._fields)
+    table.writerows(sorted(origins))
+    _write(target / ORIGINS, text.getvalue().encode("utf-8", "surrogateescape"))
+    (target / JOURNAL).unlink(missing_ok=True)
+
+
+# --- the work ------------------------------------------------------------------------------------
+
+
+def _run(
+    jobs: list[_Job],
+    workers: int,
+    target: Path,
+    known: dict[str, Origin],
+    progress: Progress | None,
+) -> tuple[list[Origin], list[Failure]]:
+    written: list[Origin] = []
+    failures: list[Failure] = []
+    _write(target / JOURNAL, "".join(map(_line, known.values())).encode())
+    with (target / JOURNAL).open("a", encoding="utf-8") as journal:
+        for count, result in enumerate(_each(jobs, workers), 1):
+            if isinstance(result, Failure):
+                failures.append(result)
+            else:
+                written.append(result)
+                journal.write(_line(result))
+                journal.flush()
+            if progress:
+                progress(count, len(jobs))
+    _write_origins(target, {**known, **{origin.path: origin for origin in written}}.values())
+    return written, failures
+
+
+def _line(origin: Origin) -> str:
+    return json.dumps(origin) + "\n"
+
+
+def _each(jobs: list[_Job], workers: int) -> Iterator[Origin | Failure]:
+    """Results in the order of the jobs."""
+    if workers == 1:
+        yield from map(_crop, jobs)
+        return
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
+        try:
+            for start in range(0, len(jobs), step := 256 * workers):
+                yield from pool.map(_crop, jobs[start : start + step], chunksize=4)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, which would wait for work forever."""
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def _crop(job: _Job) -> Origin | Failure:
+    """Crop one image; what goes wrong with an image is a result, what goes wrong in writing not."""
+    try:
+        crop, origin, source_format = crop_file(job.source / job.name, job.recipe)
+        wished = job.recipe.format
+        suffix, content = encode(crop, _kept(source_format) if wished == "keep" else wished)
+    except Exception as error:  # a broken file can make a decoder raise anything
+        return Failure(job.name, _reason(error))
+    result = f"{job.name}.{suffix}"
+    if not (path := job.target / result).exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+    return Origin(job.name, result, *origin, *job.recipe.k)
+
+
+def _kept(source_format: str) -> str:
+    return next((s for s, options in FORMATS.items() if options["format"] == source_format), "png")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "not an image, or of an unknown format"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- one image -----------------------------------------------------------------------------------
+
+
+def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[int, int], str]:
+    """The crop of one image file, its origin in the upright and resized image, and the format."""
+    image, source_format = open_image(path)
+    if recipe.resize:
+        image = resize_shorter(image, recipe.resize)
+    field, (y, x) = central(image, recipe.field)
+    top, left = locate(field, recipe.k, score=recipe.score).tolist()
+    height, width = recipe.k
+    crop = field.crop((left, top, left + width, top + height))
+    crop.info = {x: image.info[x] for x in ("icc_profile", "transparency") if x in image.info}
+    return crop, (y + top, x + left), source_format
+
+
+def open_image(path: str | Path) -> tuple[PIL.Image.Image, str]:
+    """An image file, upright as its EXIF says, and the name of its format.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if reading it would lose colour depth.
+    """
+    with PIL.Image.open(path) as file:
+        _require_depth(file)
+        return PIL.ImageOps.exif_transpose(file), file.format or ""
+
+
+def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
+    """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`."""
+    resized: PIL.Image.Image = F.resize(_smooth(image), [side], InterpolationMode.BICUBIC)
+    return resized
+
+
+def _require_depth(file: PIL.Image.Image) -> None:
+    raw = file.tile[0].args if getattr(file, "tile", None) else ""  # type: ignore[attr-defined]
+    raw = raw[0] if isinstance(raw, tuple) and raw else raw
+    if ";16" in str(raw) and not file.mode.startswith("I"):
+        raise ValueError("has 16 bits per colour, of which Pillow reads 8; convert it first")
+
+
+def _smooth(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The image in a mode that can be interpolated: palettes and bits become colours and greys."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image
+
+
+def central(
+    image: PIL.Image.Image, field: tuple[int, int] | None
+) -> tuple[PIL.Image.Image, tuple[int, int]]:
+    """The centred field, and its (top, left) as in torchvision's `CenterCrop`."""
+    if field is None:
+        return image, (0, 0)
+    (height, width), (h, w) = (image.height, image.width), field
+    if h > height or w > width:
+        size = (height, width)
+        raise ValueError(f"Expected `field` to be at most the image size {size}, but got {field}.")
+    top, left = round((height - h) / 2), round((width - w) / 2)
+    return image.crop((left, top, left + w, top + h)), (top, left)
+
+
+def encode(image: PIL.Image.Image, wished: str = "png") -> tuple[str, bytes]:
+    """An image as a file that decodes to the same pixels.
+
+    Args:
+        image: the image; of its `info` the ICC profile and the transparency are kept.
+        wished: "png", "webp", "tif" or "bmp"; what it cannot hold becomes PNG or else TIFF.
+
+    Returns:
+        (suffix without a dot, content of the file).
+
+    Raises:
+        ValueError: if none of the formats holds the image.
+
+    Example:
+        >>> encode(PIL.Image.new("RGB", (4, 4)), "webp")[0]
+        'webp'
+        >>> encode(PIL.Image.new("CMYK", (4, 4)))[0]
+        'tif'
+    """
+    profile = image.info.get("icc_profile")
+    for suffix in dict.fromkeys((wished, "png", "tif")):
+        file = io.BytesIO()
+        try:
+            image.save(file, **FORMATS[suffix], **({"icc_profile": profile} if profile else {}))
+        except (OSError, ValueError, KeyError):  # the format does not know the mode
+            continue
+        with PIL.Image.open(io.BytesIO(file.getvalue())) as back:
+            if _same(image, back):
+                return suffix, file.getvalue()
+    raise ValueError(f"no lossless format holds mode {image.mode}")
+
+
+def _same(image: PIL.Image.Image, other: PIL.Image.Image) -> bool:
+    """Whether two images agree in mode, pixels, colours and ICC profile."""
+    if image.mode[:4] != other.mode[:4]:  # I;16 is I;16B in another order of bytes
+        return False
+    if image.info.get("icc_profile") != other.info.get("icc_profile"):
+        return False
+    if image.mode == "P" or image.has_transparency_data:
+        if not np.array_equal(np.asarray(image.convert("RGBA")), np.asarray(other.convert("RGBA"))):
+            return False
+        if image.mode not in ("P", "RGBA", "LA", "PA"):
+            return image.has_transparency_data == other.has_transparency_data
+    return np.array_equal(np.asarray(image), np.asarray(other))

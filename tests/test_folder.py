@@ -1,0 +1,432 @@
+"""A folder of crops: the same pixels, nothing lost to failures, kills and restarts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import pytest
+from torchvision.transforms import v2
+
+from rics_transforms import RICSCrop, folder, locate, rics_crop
+from rics_transforms.folder import FolderReport, crop_folder, encode, find_images
+
+ROOT = Path(__file__).parents[1]
+K = (20, 24)
+
+
+def noise(mode: str = "RGB", size: tuple[int, int] = (40, 32), seed: int = 0) -> PIL.Image.Image:
+    """Random pixels of a mode; size is (width, height)."""
+    draw = np.random.default_rng(seed)
+    shape = size[::-1]
+    if mode == "F":
+        return PIL.Image.fromarray(draw.random(shape, dtype=np.float32))
+    if mode in ("I", "I;16"):
+        dtype = np.int32 if mode == "I" else np.uint16
+        return PIL.Image.fromarray(draw.integers(0, 2**16, shape).astype(dtype))
+    if mode == "1":
+        return PIL.Image.fromarray(draw.integers(0, 2, shape).astype(bool))
+    if mode == "P":
+        image = PIL.Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).convert("P")
+        image.putpalette(draw.integers(0, 256, 768, dtype=np.uint8).tobytes())
+        return image
+    channels = len(PIL.Image.new(mode, (1, 1)).getbands())
+    data = draw.integers(0, 256, (*shape, channels), dtype=np.uint8)
+    return PIL.Image.frombytes(mode, size, data.tobytes())
+
+
+def save(image: PIL.Image.Image, path: Path, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def pixels(image: PIL.Image.Image) -> tuple[str, bytes]:
+    return image.mode, np.asarray(image).tobytes()
+
+
+def opened(path: Path) -> PIL.Image.Image:
+    with PIL.Image.open(path) as image:
+        image.load()
+        return image
+
+
+def tree(path: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    files = (file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+
+
+def origins(path: Path) -> list[dict[str, str]]:
+    with (path / "origins.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def cut(image: PIL.Image.Image, **options: object) -> PIL.Image.Image:
+    """What should come out."""
+    top, left = locate(image, K, **options).tolist()  # type: ignore[arg-type]
+    return image.crop((left, top, left + K[1], top + K[0]))
+
+
+# --- pixels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "result"),
+    [
+        *[(mode, "png", "png") for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")],
+        *[(mode, "tif", "tif") for mode in ("CMYK", "F", "I", "LAB")],
+        ("RGB", "bmp", "png"),
+    ],
+)
+def test_every_mode_keeps_its_pixels(tmp_path: Path, mode: str, suffix: str, result: str) -> None:
+    image = noise(mode)
+    save(image, tmp_path / "in" / f"a.{suffix}")
+    report = crop_folder(tmp_path / "in", tmp_path / "out", K)
+    assert report.failures == ()
+    crop = opened(tmp_path / "out" / f"a.{suffix}.{result}")
+    assert pixels(crop) == pixels(cut(image))
+    assert pixels(crop.convert("RGBA")) == pixels(cut(image).convert("RGBA"))
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_transparent_colours_are_kept(tmp_path: Path, mode: str) -> None:
+    colour = (1, 2, 3) if mode == "RGB" else 7
+    path = save(noise(mode), tmp_path / "in" / "a.png", transparency=colour)
+    crop_folder(tmp_path / "in", tmp_path / "out", K)
+    crop = opened(tmp_path / "out" / "a.png.png")
+    assert crop.has_transparency_data
+    assert pixels(crop.convert("RGBA")) == pixels(cut(opened(path)).convert("RGBA"))
+
+
+def test_a_lossy_image_is_not_lossy_again(tmp_path: Path) -> None:
+    path = save(noise("CMYK"), tmp_path / "in" / "a.jpg")
+    crop_folder(tmp_path / "in", tmp_path / "out", K)
+    assert pixels(opened(tmp_path / "out" / "a.jpg.tif")) == pixels(cut(opened(path)))
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "mode", "result"),
+    [
+        ("webp", "a.png", "RGB", "a.png.webp"),
+        ("webp", "a.png", "RGBA", "a.png.webp"),
+        ("webp", "a.png", "L", "a.png.png"),
+        ("webp", "a.tif", "CMYK", "a.tif.tif"),
+        ("tif", "a.png", "RGB", "a.png.tif"),
+        ("keep", "a.png", "RGB", "a.png.png"),
+        ("keep", "a.tif", "L", "a.tif.tif"),
+        ("keep", "a.webp", "RGB", "a.webp.webp"),
+        ("keep", "a.jpg", "RGB", "a.jpg.png"),
+        ("keep", "a.bmp", "L", "a.bmp.bmp"),
+    ],
+)
+def test_formats(tmp_path: Path, format: str, name: str, mode: str, result: str) -> None:
+    path = save(noise(mode), tmp_path / "in" / name)
+    crop_folder(tmp_path / "in", tmp_path / "out", K, format=format)
+    assert pixels(opened(tmp_path / "out" / result)) == pixels(cut(opened(path)))
+
+
+def test_images_are_turned_upright_and_lose_their_exif(tmp_path: Path) -> None:
+    image, exif = noise(), PIL.Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"  # turned by 90 degrees
+    save(image, tmp_path / "in" / "a.png", exif=exif)
+    crop_folder(tmp_path / "in", tmp_path / "out", K)
+    crop = opened(tmp_path / "out" / "a.png.png")
+    assert pixels(crop) == pixels(cut(image.transpose(PIL.Image.Transpose.ROTATE_270)))
+    assert not crop.getexif()
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "tif"])
+def test_colour_profiles_are_kept(tmp_path: Path, format: str) -> None:
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    save(noise(), tmp_path / "in" / "a.jpg", icc_profile=profile)
+    crop_folder(tmp_path / "in", tmp_path / "out", K, format=format)
+    assert opened(tmp_path / "out" / f"a.jpg.{format}").info["icc_profile"] == profile
+
+
+def test_resize_and_field_are_those_of_torchvision(tmp_path: Path) -> None:
+    path = save(noise(size=(61, 47)), tmp_path / "in" / "a.png")
+    crop_folder(tmp_path / "in", tmp_path / "out", K, resize=40, field=(33, 38), score="hash")
+    resize = v2.Resize(40, interpolation=v2.InterpolationMode.BICUBIC)
+    pipeline = v2.Compose([resize, v2.CenterCrop((33, 38)), RICSCrop(K, score="hash")])
+    assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(pipeline(opened(path)))
+    (row,) = origins(tmp_path / "out")
+    top, left = int(row["top"]), int(row["left"])
+    whole = resize(opened(path)).crop((left, top, left + K[1], top + K[0]))
+    assert pixels(whole) == pixels(pipeline(opened(path)))
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "I;16", "LA"])
+def test_resizing_interpolates_colours(tmp_path: Path, mode: str) -> None:
+    image = noise(mode)
+    save(image, tmp_path / "in" / "a.png")
+    crop_folder(tmp_path / "in", tmp_path / "out", K, resize=28)
+    smooth = image.convert({"P": "RGB", "1": "L"}.get(mode, mode))
+    expected = cut(smooth.resize((35, 28), PIL.Image.Resampling.BICUBIC))
+    assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(expected)
+
+
+def test_encode_falls_back_to_what_holds_the_image() -> None:
+    assert encode(noise("L"), "webp")[0] == "png"
+    assert encode(noise("CMYK"), "webp")[0] == "tif"
+    with pytest.raises(ValueError, match="no lossless format holds mode HSV"):
+        encode(noise("HSV"))
+
+
+# --- the folder ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten images in three folders."""
+    for i in range(10):
+        save(noise(seed=i), tmp_path / "in" / ("", "b", "c/d")[i % 3] / f"{i}.png")
+    return tmp_path / "in"
+
+
+def run(source: Path, target: Path, **options: object) -> FolderReport:
+    return crop_folder(source, target, K, **options)  # type: ignore[arg-type]
+
+
+def test_origins_lead_to_the_crops(photos: Path, tmp_path: Path) -> None:
+    report = run(photos, tmp_path / "out")
+    rows = origins(tmp_path / "out")
+    assert [row["path"] for row in rows] == sorted(find_images(photos)) and len(rows) == 10
+    assert len(report.written) == 10
+    for row in rows:
+        y, x, h, w = (int(row[name]) for name in ("top", "left", "height", "width"))
+        expected = opened(photos / row["path"]).crop((x, y, x + w, y + h))
+        assert pixels(opened(tmp_path / "out" / row["crop"])) == pixels(expected)
+        assert pixels(expected) == pixels(cut(opened(photos / row["path"])))
+
+
+def test_the_crop_is_that_of_rics_crop(tmp_path: Path) -> None:
+    path = save(noise(), tmp_path / "in" / "a.png")
+    run(tmp_path / "in", tmp_path / "out")
+    array = np.asarray(opened(tmp_path / "out" / "a.png.png"))
+    assert np.array_equal(array, rics_crop(opened(path), K).movedim(0, -1).numpy())
+
+
+def test_names_that_differ_by_suffix_do_not_meet(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bmp", "a.png.png", "A.PNG"):
+        save(noise(), tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    save(noise(), tmp_path / "in" / ".hidden.png")
+    run(tmp_path / "in", tmp_path / "out")
+    names = {"a.png.png", "a.bmp.png", "a.png.png.png", "A.PNG.png"}
+    assert tree(tmp_path / "out").keys() == names | {"origins.csv", ".rics-crop.json"}
+
+
+def test_odd_names(tmp_path: Path) -> None:
+    names = [os.fsdecode(b"caf\xe9.png"), 'line\nbreak, "quoted".png', "画像.png"]
+    for name in names:
+        save(noise(), tmp_path / "in" / name)
+    report = run(tmp_path / "in", tmp_path / "out")
+    assert [origin.path for origin in report.written] == sorted(names)
+    assert run(tmp_path / "in", tmp_path / "out").skipped == 3
+
+
+def test_links_to_folders_are_followed_once(photos: Path, tmp_path: Path) -> None:
+    save(noise(), tmp_path / "elsewhere" / "e.png")
+    (photos / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(photos)
+    names = find_images(photos)
+    assert len(names) == 11 and "link/e.png" in names
+
+
+def test_failures_are_listed_and_the_rest_is_done(photos: Path, tmp_path: Path) -> None:
+    (photos / "text.png").write_text("no image")
+    whole = (photos / "0.png").read_bytes()
+    (photos / "torn.png").write_bytes(whole[: len(whole) // 2])
+    save(noise(size=(23, 99)), photos / "small.png")
+    (photos / "deep.png").write_bytes(deep_png())
+    report = run(photos, tmp_path / "out")
+    reasons = {failure.path: failure.reason for failure in report.failures}
+    assert reasons.keys() == {"text.png", "torn.png", "small.png", "deep.png"}
+    assert "not an image" in reasons["text.png"]
+    assert "truncated" in reasons["torn.png"]
+    assert "at most the image size (99, 23), but got (20, 24)" in reasons["small.png"]
+    assert "16 bits" in reasons["deep.png"]
+    assert len(report.written) == len(origins(tmp_path / "out")) == 10
+
+    (photos / "torn.png").write_bytes(whole)
+    again = run(photos, tmp_path / "out")
+    assert [origin.path for origin in again.written] == ["torn.png"]
+    assert (again.skipped, len(again.failures)) == (10, 3)
+
+
+def deep_png() -> bytes:
+    """RGB with 16 bits per channel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 40, 32, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(6 * 40)) * 32)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_what_cannot_be_written_stops_the_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run(photos, tmp_path / "out")
+    (tmp_path / "out" / "0.png.png").unlink()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "replace", full)
+        run(photos, tmp_path / "out")
+    assert [origin.path for origin in run(photos, tmp_path / "out").written] == ["0.png"]
+
+
+# --- restarts ------------------------------------------------------------------------------------
+
+
+def test_what_is_there_is_skipped_and_nothing_else(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    before = tree(out)
+    marked = out / "b" / "1.png.png"
+    marked.write_bytes(b"left alone")
+    (out / "0.png.png").unlink()
+    report = run(photos, out)
+    assert [origin.path for origin in report.written] == ["0.png"] and report.skipped == 9
+    assert tree(out) == {**before, "b/1.png.png": b"left alone"}
+
+
+def test_more_images_can_be_added(photos: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path / "out")
+    save(noise(seed=99), photos / "a" / "late.png")
+    report = run(photos, tmp_path / "out")
+    assert [origin.path for origin in report.written] == ["a/late.png"]
+    run(photos, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("cut_off", ["", '["0.png", "0.pn', '["0.png", "0.png.png", 3, 1, 20, 2'])
+def test_origins_survive_a_torn_journal(photos: Path, tmp_path: Path, cut_off: str) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    before = tree(out)
+    rows = [[*r.values()] for r in origins(out)][3:]
+    lines = [json.dumps([*row[:2], *map(int, row[2:])]) + "\n" for row in rows]
+    (out / "origins.csv").unlink()
+    (out / ".rics-origins").write_text("".join(lines) + cut_off)
+    assert len(run(photos, out).written) == 3
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"score": "hash"}, "`score`"),
+        ({"resize": 30}, "`resize` was None and is 30"),
+        ({"field": 28}, r"`field` was None and is \[28, 28\]"),
+        ({"format": "webp"}, "`format` was 'png' and is 'webp'"),
+    ],
+)
+def test_other_settings_are_refused(
+    photos: Path, tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    run(photos, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(ValueError, match=told):
+        run(photos, tmp_path / "out", **change)
+    with pytest.raises(ValueError, match=r"`k` was \[20, 24\] and is \[20, 20\]"):
+        crop_folder(photos, tmp_path / "out", 20)
+    assert tree(tmp_path / "out") == before
+
+
+KILLED = """
+import os, signal, sys
+from rics_transforms import folder
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def after_four(done, total):
+    if done == 4:
+        kill()
+
+if __name__ == "__main__":
+    source, target, how = sys.argv[1:]
+    if how == "between writing and renaming":
+        replace, calls = os.replace, []
+        folder.os.replace = lambda *x: replace(*x) if calls.append(x) or len(calls) < 6 else kill()
+        folder.crop_folder(source, target, (20, 24), workers=1)
+    else:
+        folder.crop_folder(source, target, (20, 24), workers=2, progress=after_four)
+"""
+
+
+@pytest.mark.parametrize("how", ["between writing and renaming", "with two workers"])
+def test_a_killed_run_goes_on_to_the_same_result(photos: Path, tmp_path: Path, how: str) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    out = tmp_path / "out"
+    command = [sys.executable, str(script), str(photos), str(out), how]
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=path, capture_output=True)  # until no worker is left
+    assert done.returncode == -signal.SIGKILL
+    assert not (out / "origins.csv").exists()
+    assert list(out.rglob(folder._PART)) or how == "with two workers"
+    kept = {name for name in tree(out) if name.endswith(".png")}
+    assert len(kept) >= 3
+
+    report = run(photos, out)
+    assert report.skipped + len(report.written) == 10 and report.skipped >= 3
+    run(photos, tmp_path / "whole")
+    assert tree(out) == tree(tmp_path / "whole")
+    assert not list(out.rglob(folder._PART))
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def test_folders_that_cannot_be_meant(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="Expected images in .*empty"):
+        run(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(ValueError, match="Expected a folder of images, but got .*none"):
+        run(tmp_path / "none", tmp_path / "out")
+    with pytest.raises(ValueError, match="Expected another folder for the crops"):
+        run(photos, photos)
+    with pytest.raises(ValueError, match=r"no \.rics-crop\.json"):
+        run(photos, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_crops_within_the_source_are_no_images(photos: Path) -> None:
+    run(photos, photos / "crops")
+    assert run(photos, photos / "crops").skipped == 10
+    assert len(tree(photos / "crops")) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"workers": 0}, "`workers` to be a positive int"),
+        ({"resize": 0}, "`resize` to be a positive int"),
+        ({"resize": 10, "field": 32}, "`resize` to be at least the `field`"),
+        ({"field": (19, 40)}, r"`k` to be at most the `field` \(19, 40\)"),
+        ({"format": "jpg"}, "`format` to be one of png, webp, tif, keep"),
+        ({"score": "latice"}, "did you mean 'lattice'"),
+    ],
+)
+def test_bad_arguments(photos: Path, tmp_path: Path, options: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        run(photos, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
