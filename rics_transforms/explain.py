@@ -13,7 +13,7 @@ from torch import Tensor
 from rics_transforms import theory
 from rics_transforms.scores import HASH, Level, Score, complete_levels, get_score
 from rics_transforms.selection import Geometry, candidates, lowest, patch_map, select
-from rics_transforms.transform import _as_pixels, _crop_size
+from rics_transforms.transform import as_pixels, check_crop
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,8 +58,9 @@ def decide(image: PIL.Image.Image | Tensor, k: int | Sequence[int], score: str |
         >>> decision.origin, decision.level, decision.scores.shape
         ((0, 0), 0, (1, 1))
     """
-    pixels, _ = _as_pixels(image)
-    size, rule = _crop_size(k, pixels), get_score(score)
+    pixels, _ = as_pixels(image)
+    size, rule = theory.as_pair(k, "k"), get_score(score)
+    check_crop(size, pixels)
     geometry = Geometry.of((pixels.shape[-2], pixels.shape[-1]), size, rule, cyclic=False)
     levels = complete_levels(rule, geometry.t)
     origin = select(pixels, size, rule)[0]

@@ -70,7 +70,7 @@ def rolling_hash(field: Tensor, size: Size) -> Tensor:
     height, width = field.shape[-2:]
     rows, columns = height - size[0] + 1, width - size[1] + 1
     weight, unweight = _row_weights(width, columns, field.device)
-    h = window_sum(field.to(torch.int32) * weight, -1, size[1]).mul_(unweight)
+    h = window_sum(field.to(torch.int32).mul(weight), -1, size[1]).mul_(unweight)
     weight, unweight = _column_weights(height, rows, field.device)
     return mix(window_sum(h * weight, -2, size[0]).mul_(unweight))
 

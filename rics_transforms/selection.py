@@ -122,9 +122,10 @@ def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tenso
     tied = scores == top
     if level.nms:
         tied &= top > lowest(scores)
-    if opaque(pixels) or _several(tied):
+    count = tied.sum(1, keepdim=True)
+    if opaque(pixels) or _several(count):
         position = _first_by_content(tied, pixels, geometry)
-    return position, tied.any(1, keepdim=True)
+    return position, count > 0
 
 
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
@@ -184,16 +185,16 @@ def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tenso
     key = hashing.content_hash(whole, geometry.k).flatten(1)[:, crop] >> 1
     key = torch.where(tied, key, lowest(key))  # below every key, since those are shifted
     tied = key == key.amax(1, keepdim=True)
-    if geometry.cyclic and not opaque(tied) and _several(tied):
+    if geometry.cyclic and not opaque(tied) and _several(tied.sum(1)):
         rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]  # Theorem 2 allows no
         rank = torch.where(tied, rank, -1)  # collision of hashes
         tied = rank == rank.amax(1, keepdim=True)
     return tied.to(torch.uint8).argmax(1, keepdim=True)
 
 
-def _several(tied: Tensor) -> bool:
-    """Whether any row marks more than one position."""
-    return bool((tied.sum(1) > 1).any())
+def _several(count: Tensor) -> bool:
+    """Whether any count of equal best positions is above one."""
+    return bool((count > 1).any())
 
 
 def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
@@ -287,13 +288,12 @@ def _winners(
     room = torch.tensor(geometry.positions, device=scores.device) - edge
     keys: Tensor | None = None
     winners = torch.empty_like(corner)
-    for part in torch.arange(len(best), device=best.device).split(
-        max(1, 2**22 // max(1, len(places)))
-    ):
+    step = max(1, 2**22 // len(places))
+    for part in (slice(start, start + step) for start in range(0, len(best), step)):
         offset = places - corner[part, None]
         holds = ((offset >= edge) & (offset < room)).all(-1) & (values == best[part, None])
         chosen = holds.to(torch.uint8).argmax(1)
-        if _several(holds):
+        if _several(holds.sum(1)):
             if keys is None:
                 keys = hashing.content_hash(scene.flatten(1, 2), geometry.k)[0] >> 1
             crop = corner[part, None] + geometry.crop_of(offset)

@@ -60,10 +60,7 @@ def locate(
         >>> (locate(moved, 24, shifts="cyclic") - locate(image, 24, shifts="cyclic")) % 32
         tensor([ 5, 29])
     """
-    pixels, lead = _as_pixels(images)
-    size = _crop_size(k, pixels)
-    origins = select(pixels, size, get_score(score), cyclic=_is_cyclic(shifts))
-    return origins.reshape(*lead, 2)
+    return _locate(images, theory.as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
 
 
 def rics_crop(
@@ -83,8 +80,8 @@ def rics_crop(
         torch.Size([2, 3, 48, 56])
     """
     tensor = _from_pil(images) if isinstance(images, PIL.Image.Image) else images
-    origins = locate(tensor, k, score=score, shifts=shifts)
-    return _crop_tensor(tensor, origins, theory.as_pair(k, "k"), _is_cyclic(shifts))
+    size, cyclic = theory.as_pair(k, "k"), _is_cyclic(shifts)
+    return _crop_tensor(tensor, _locate(tensor, size, get_score(score), cyclic), size, cyclic)
 
 
 def score_map(
@@ -112,8 +109,9 @@ def score_map(
         >>> score_map(torch.zeros(3, 10, 12), (6, 8), score="hash").shape
         torch.Size([5, 5])
     """
-    pixels, lead = _as_pixels(images)
-    size, cyclic = _crop_size(k, pixels), _is_cyclic(shifts)
+    pixels, lead = as_pixels(images)
+    size, cyclic = theory.as_pair(k, "k"), _is_cyclic(shifts)
+    check_crop(size, pixels)
     n = pixels.shape[-2], pixels.shape[-1]
     geometry = Geometry.of(n, size, get_score(score), cyclic)
     levels = complete_levels(get_score(score), geometry.t)
@@ -173,7 +171,7 @@ class RICSCrop(v2.Transform):
 
     def locate(self, images: Tensor | PIL.Image.Image) -> Tensor:
         """Origins of the crops, int64 ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
-        return locate(images, self.k, score=self.score, shifts=self.shifts)
+        return _locate(images, self.k, self.score, self.shifts == "cyclic")
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
         if not any(map(_is_image, flat_inputs)):
@@ -214,6 +212,12 @@ class RICSCrop(v2.Transform):
         return f"k={self.k}, score={self.score!r}, shifts={self.shifts!r}"
 
 
+def _locate(images: Tensor | PIL.Image.Image, size: Size, score: Score, cyclic: bool) -> Tensor:
+    pixels, lead = as_pixels(images)
+    check_crop(size, pixels)
+    return select(pixels, size, score, cyclic=cyclic).reshape(*lead, 2)
+
+
 # --- what comes in -------------------------------------------------------------------------------
 
 
@@ -232,7 +236,7 @@ def _is_image(inpt: Any, *more: type) -> bool:
     return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not _is_tv_tensor(inpt))
 
 
-def _as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
+def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
     """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
     if isinstance(images, PIL.Image.Image):
         images = _from_pil(images)
@@ -255,13 +259,12 @@ def _as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...
     return pixels.reshape(prod(lead), frames, *images.shape[-3:]), lead
 
 
-def _crop_size(k: int | Sequence[int], pixels: Tensor) -> Size:
-    size = theory.as_pair(k, "k")
+def check_crop(size: Size, pixels: Tensor) -> None:
+    """Refuse crops larger than the image."""
     if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
         raise ValueError(
             f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."
         )
-    return size
 
 
 def _from_pil(image: PIL.Image.Image) -> Tensor:
