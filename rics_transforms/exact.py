@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 Size = tuple[int, int]
-_P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 PIXEL_LIMIT = 2**16
@@ -229,16 +228,16 @@ def _cascade(x: Tensor, dim: int, steps: Sequence[int]) -> Tensor:
 # --- correlations in float64 that cannot round ---------------------------------------------------
 
 
-def cached(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def cached(function: Callable[..., _R]) -> Callable[..., _R]:
     """Remember the tensors that a function of hashable arguments makes, unless under a tracer."""
-    made: dict[tuple[object, ...], _R] = {}
+    made: dict[tuple[Any, ...], _R] = {}
 
     @wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def call(*args: Any) -> _R:
         if torch.compiler.is_compiling():
-            return function(*args, **kwargs)
+            return function(*args)
         if args not in made:
-            result = function(*args, **kwargs)
+            result = function(*args)
             tensors: Any = result if isinstance(result, tuple) else (result,)
             if not all(map(_is_plain, tensors)):
                 return result

@@ -417,7 +417,6 @@ def _paper_hat_matrices(
     return across.contiguous(), down.contiguous()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def mexican_hat_factors(length: int, sigma: float) -> tuple[list[int], list[int]]:
     """Integer filters u and g with ``u(y) g(x) + g(y) u(x)`` proportional to the Mexican hat.
 
@@ -433,6 +432,11 @@ def mexican_hat_factors(length: int, sigma: float) -> tuple[list[int], list[int]
         u = [(Decimal("0.5") - e) * weight for e, weight in zip(exponents, g, strict=True)]
         scale = 2**15 / sum(g, Decimal(0))
         return [round(w * scale) for w in u], [round(w * scale) for w in g]
+
+
+# As torch.compiler.assume_constant_result does, but without importing the compiler here: it cannot
+# trace decimal arithmetic, and need not.
+mexican_hat_factors._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @register_score("saliency")

@@ -244,12 +244,14 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
         lengths = [count - 2 * edge for count in geometry.positions]
         if min(lengths) < 1:
             continue
-        best = _sliding_maximum(_sliding_maximum(scores, 1, lengths[1]), 0, lengths[0]).flatten()
+        across = _sliding_maximum(scores, 1, lengths[1])
+        best = _sliding_maximum(across, 0, lengths[0]).flatten()
         deciding = undecided & (best > lowest(scores)) if level.nms else undecided
         if not deciding.any():
             continue
         corner = windows[deciding]
-        patch = _winners(best[deciding], corner, scores, edge, scene, geometry)
+        rows = torch.isin(across, best.unique()).any(1).nonzero()[:, 0]  # no winner is in any other
+        patch = _winners(best[deciding], corner, scores, rows, edge, scene, geometry)
         origins[deciding] = corner + geometry.crop_of(patch - corner)
         undecided &= ~deciding
         if not undecided.any():
@@ -276,15 +278,22 @@ def _sliding_maximum(x: Tensor, dim: int, length: int) -> Tensor:
 
 
 def _winners(
-    best: Tensor, corner: Tensor, scores: Tensor, edge: int, scene: Tensor, geometry: Geometry
+    best: Tensor,
+    corner: Tensor,
+    scores: Tensor,
+    rows: Tensor,
+    edge: int,
+    scene: Tensor,
+    geometry: Geometry,
 ) -> Tensor:
     """The patch ``[W, 2]`` that has the `best` score ``[W]`` in each window, by content if several.
 
-    `scores` leaves out `edge` positions on every side of the scene, and of every window.
+    It lies in one of the `rows` of the `scores`, which leave out `edge` positions on every side of
+    the scene, as of every window.
     """
     distinct = best.unique()
-    found = (scores == distinct[:, None, None]).nonzero()  # value by value, each row by row
-    values, places = distinct[found[:, 0]], found[:, 1:] + edge
+    value, row, column = (scores[rows] == distinct[:, None, None]).nonzero().unbind(1)
+    values, places = distinct[value], torch.stack([rows[row], column], 1) + edge
     room = torch.tensor(geometry.positions, device=scores.device) - edge
     keys: Tensor | None = None
     winners = torch.empty_like(corner)
