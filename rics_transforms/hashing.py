@@ -107,11 +107,17 @@ def content_hash(pixels: Tensor, size: Size) -> Tensor:
     Returns:
         int64 ``[..., H - h + 1, W - w + 1]``.
     """
-    constants = [signed(channel_constant(c)) for c in range(pixels.shape[-3])]
-    weights = torch.tensor(constants, device=pixels.device)[:, None, None]
+    weights = _channel_weights(pixels.shape[-3], pixels.device)
     h = (pixels.to(torch.int64) * weights).sum(-3)
     h = _join(h, -1, size[1], lambda left, right: mix(left * signed(COLUMN) + right))
     return _join(h, -2, size[0], lambda upper, lower: mix(upper * signed(ROW) + lower))
+
+
+@cached
+def _channel_weights(channels: int, device: torch.device) -> Tensor:
+    """An odd constant for each channel, int64 ``[C, 1, 1]``."""
+    constants = [signed(channel_constant(c)) for c in range(channels)]
+    return torch.tensor(constants, device="cpu")[:, None, None].to(device)
 
 
 def content_rank(pixels: Tensor, size: Size) -> Tensor:

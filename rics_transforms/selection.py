@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rics_transforms import hashing, theory
-from rics_transforms.exact import Size, is_traced
+from rics_transforms.exact import Size, cached, is_traced
 from rics_transforms.scores import Level, Score, complete_levels
 
 _CHUNK = 2**17  # pixels scored at once on a CPU: what fits into its cache
@@ -63,11 +63,11 @@ class Geometry(NamedTuple):
     def crop_of(self, patch: Tensor) -> Tensor:
         """Crop origins of patch origins ``[..., 2]``: a mod m; cyclic: with the patch centred."""
         if self.cyclic:
-            centre = [(k - t) // 2 for k, t in zip(self.k, self.t, strict=True)]
-            patch = patch - torch.tensor(centre, device=patch.device)
+            centre = (self.k[0] - self.t[0]) // 2, (self.k[1] - self.t[1]) // 2
+            patch = patch - _pair(centre, patch.device)
         elif self.t == self.k:
             return patch
-        return patch.remainder(torch.tensor(self.crops, device=patch.device))
+        return patch.remainder(_pair(self.crops, patch.device))
 
     def fold(self, patches: Tensor) -> Tensor:
         """Scores of the crops from scores of the patches: the best of each crop's patches."""
@@ -76,6 +76,12 @@ class Geometry(NamedTuple):
             return patches.roll(offset, (-2, -1))
         cells = patches.unflatten(-1, (-1, self.crops[1])).unflatten(-3, (-1, self.crops[0]))
         return cells.amax((-4, -2))
+
+
+@cached
+def _pair(values: Size, device: torch.device) -> Tensor:
+    """Two integers as a tensor, sent to the device once: a copy would wait for it every time."""
+    return torch.tensor(values, device=device)
 
 
 # --- one crop per image --------------------------------------------------------------------------
@@ -294,7 +300,7 @@ def _winners(
     distinct = best.unique()
     value, row, column = (scores[rows] == distinct[:, None, None]).nonzero().unbind(1)
     values, places = distinct[value], torch.stack([rows[row], column], 1) + edge
-    room = torch.tensor(geometry.positions, device=scores.device) - edge
+    room = _pair(geometry.positions, scores.device) - edge
     keys: Tensor | None = None
     winners = torch.empty_like(corner)
     step = max(1, 2**22 // len(places))
