@@ -20,16 +20,14 @@ from unittest.mock import patch
 import companions
 import scenes
 import torch
+from guarantee import DELTAS, SETTINGS
 from rich.console import Console
 from rich.table import Table
 from torchvision.transforms.v2.functional import center_crop
 
-from rics_transforms import Lattice, exact, lattice_order
-from rics_transforms.selection import select_windows
+from rics_transforms import Lattice, exact, lattice_order, verify
 from rics_transforms.theory import patch_size
 
-SETTINGS = ((256, 224, (288, 320)), (224, 140, (256, 288, 320)))  # window, crop, short sides
-DELTAS = (1, 3, 5, 9)
 ARMS, SHARES, WIDTHS = (12, 14, 16), (3, 4, 5), (0.5, 0.75, 0.85)
 
 
@@ -64,13 +62,8 @@ def _measure(images, views, n, k, arm, share, width) -> list[float]:  # type: ig
     with patch.multiple(exact, ARM=arm, SHARE=share):
         size = patch_size(n, k, lattice_order(n, k))[0]
         score = Lattice(sigma=None if width == 1 else exact.hat_sigma(size) * width)
-        reach = max(DELTAS)
-        origins = select_windows(images[:, None], (n, n), (k, k), score)
-        kept = (origins == origins[:, reach, None, reach, None]).all(-1)
-        values = []
-        for delta in DELTAS:
-            inner = kept[:, reach - delta : reach + delta + 1, reach - delta : reach + delta + 1]
-            values.append(inner.flatten(1).all(1).double().mean().item())
+        rows = verify(images, k, n=n, score=score, deltas=DELTAS).rows
+        values = [row.value for row in rows if row.metric == "adversarial_robustness"]
         for name, move in companions.moves(views, k, score).items():
             near = move <= (2 if name == "half pixel" else 0)
             values.append(near.double().mean().item())
