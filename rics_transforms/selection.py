@@ -163,9 +163,13 @@ def candidates(scores: Tensor, nms: bool, cyclic: bool) -> Tensor:
         return torch.where(scores >= _neighbourhood(padded), scores, lowest(scores))
     if min(scores.shape[-2:]) < 3:
         return torch.full_like(scores, lowest(scores))
+    return F.pad(_inner_maxima(scores), (1, 1, 1, 1), value=lowest(scores))
+
+
+def _inner_maxima(scores: Tensor) -> Tensor:
+    """The local maxima away from the edge, ``[..., H, W]`` to ``[..., H - 2, W - 2]``."""
     inner = scores[..., 1:-1, 1:-1]
-    inner = torch.where(inner >= _neighbourhood(scores), inner, lowest(scores))
-    return F.pad(inner, (1, 1, 1, 1), value=lowest(scores))
+    return torch.where(inner >= _neighbourhood(scores), inner, lowest(scores))
 
 
 def _neighbourhood(x: Tensor) -> Tensor:
@@ -244,12 +248,13 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
     origins = torch.zeros_like(windows)
     undecided = torch.ones(len(windows), dtype=torch.bool, device=scene.device)
     for level in complete_levels(score, geometry.t):
-        scores = candidates(patch_map(scene, geometry.t, level, False), level.nms, False)[0]
         edge = int(level.nms)  # a local maximum of the scene is one of a window if not at its edge
-        scores = scores[edge : len(scores) - edge, edge : scores.shape[1] - edge]
         lengths = [count - 2 * edge for count in geometry.positions]
         if min(lengths) < 1:
             continue
+        scores = patch_map(scene, geometry.t, level, False)[0]
+        if level.nms:
+            scores = _inner_maxima(scores)
         across = _sliding_maximum(scores, 1, lengths[1])
         best = _sliding_maximum(across, 0, lengths[0]).flatten()
         deciding = undecided & (best > lowest(scores)) if level.nms else undecided
