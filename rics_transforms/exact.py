@@ -54,10 +54,9 @@ def integer_image(images: Tensor) -> Tensor:
     if not images.is_floating_point():
         if images.dtype.itemsize > 2:
             wide = images.to(torch.int64)
-            wrapped = (
-                wide < 0 if images.dtype == torch.uint64 else torch.zeros((), dtype=torch.bool)
-            )
-            _range(wide.masked_fill(wrapped.to(wide.device), 2**63 - 1))
+            if images.dtype == torch.uint64:  # whose upper half has turned negative
+                wide = wide.masked_fill(wide < 0, 2**63 - 1)
+            _range(wide)
         return images.to(torch.int32)
     wide = images if images.dtype == torch.float64 else images.to(torch.float32)
     levels = (wide * 255).round()

@@ -69,10 +69,11 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
             suppression); where there is none, the hash decides.
 
     The decorated object is a `Score` class, or a function ``f(pixels, size)`` that maps the integer
-    image ``[..., C, H, W]`` (uint8 or int32) to integers above -2^63, one per crop of
-    ``size = (h, w)``: shape ``[..., H - h + 1, W - w + 1]``, each a function of the pixels of its
-    crop alone. Use integers throughout (`rics_transforms.exact` has the building blocks): sums in
-    floating point depend on where the crop lies, and with them the guarantee is lost.
+    image ``[..., C, H, W]`` (uint8 or int32) to int32 or int64 values above the lowest of their
+    dtype, one per crop of ``size = (h, w)``: shape ``[..., H - h + 1, W - w + 1]``, each a function
+    of the pixels of its crop alone. Use integers throughout (`rics_transforms.exact` has the
+    building blocks): sums in floating point depend on where the crop lies, and with them the
+    guarantee is lost.
 
     Raises:
         ValueError: if the name is taken.

@@ -138,10 +138,14 @@ def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
     """One level's scores of all patches, ``[B, *positions]``."""
     if cyclic:
         pixels = wrap(pixels, t)
-    if pixels.shape[1] == 1:
-        return level.patch_map(pixels[:, 0], t)
-    frames = level.patch_map(pixels.flatten(0, 1), t).unflatten(0, pixels.shape[:2])
-    return frames.sum(1)
+    scores = level.patch_map(pixels.flatten(0, 1), t)
+    expected = (pixels.shape[-2] - t[0] + 1, pixels.shape[-1] - t[1] + 1)
+    if scores.dtype not in (torch.int32, torch.int64) or scores.shape[-2:] != expected:
+        raise ValueError(
+            f"Expected the score to be an int32 or int64 map of {expected} positions, but got "
+            f"{scores.dtype} of {tuple(scores.shape[-2:])}; use integers throughout."
+        )
+    return scores if pixels.shape[1] == 1 else scores.unflatten(0, pixels.shape[:2]).sum(1)
 
 
 def wrap(x: Tensor, size: Size) -> Tensor:

@@ -292,8 +292,8 @@ class ShiftReport:
         if columns[0][0].delta is None:
             rows = [_cyclic_row(columns[0])]
         else:
-            rows = [make(c, n, k, order) for make in (_robustness_row, _consistency_row)
-                    for c in columns]  # fmt: skip
+            makers = (_robustness_row, _consistency_row)
+            rows = [make(column, n, k, order) for make in makers for column in columns]
         return cls({**settings, "images": len(records)}, tuple(rows), records)
 
     def to_json(self) -> str:

@@ -32,7 +32,12 @@ from rics_transforms import (
     unregister_score,
 )
 from rics_transforms.exact import Size, box_sum, channel_sum, integer_image
-from rics_transforms.scores import complete_levels, gaussian_filter, mexican_hat_factors
+from rics_transforms.scores import (
+    FunctionScore,
+    complete_levels,
+    gaussian_filter,
+    mexican_hat_factors,
+)
 from rics_transforms.selection import Geometry, patch_map
 
 from . import reference
@@ -572,6 +577,14 @@ def test_arrays_are_no_images(call: Callable[..., object]) -> None:
 
 def test_numpy_ints_are_ints() -> None:
     assert torch.equal(locate(IMAGE, np.int64(5)), locate(IMAGE, [5, np.int32(5)]))  # type: ignore[arg-type, list-item]
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda p, s: box_sum(channel_sum(p), s).float(), lambda p, s: channel_sum(p).long()]
+)
+def test_a_score_must_be_a_map_of_integers(wrong: Callable[[Tensor, Size], Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"Expected the score to be an int32 or int64 map of \(7"):
+        locate(IMAGE, 4, score=FunctionScore("wrong", wrong))
 
 
 def test_the_public_names_exist() -> None:
