@@ -18,7 +18,7 @@ from rics_transforms import theory
 from rics_transforms.crop import crop
 from rics_transforms.exact import Size, integer_image
 from rics_transforms.scores import Score, complete_levels, get_score
-from rics_transforms.selection import Geometry, patch_map, select
+from rics_transforms.selection import Geometry, patch_map, select, select_windows
 
 Shifts = Literal["realistic", "cyclic"]
 
@@ -172,6 +172,39 @@ class RICSCrop(v2.Transform):
     def locate(self, images: Tensor | PIL.Image.Image) -> Tensor:
         """Origins of the crops, int64 ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
         return _locate(images, self.k, self.score, self.shifts == "cyclic")
+
+    def locate_windows(self, scenes: Tensor, n: int | Sequence[int]) -> Tensor:
+        """The crop that every n x n window of a larger scene selects, at about the cost of one.
+
+        Equal, bit for bit, to `locate` of each window plus the window's place.
+
+        Args:
+            scenes: ``[..., C, H, W]``, as `locate` takes images.
+            n: side of the windows in pixels, or ``(height, width)``.
+
+        Returns:
+            int64 ``[..., H - nh + 1, W - nw + 1, 2]``: (top, left) in the scene, one per window,
+            so that windows which select the same crop of the scene have equal entries.
+
+        Raises:
+            ValueError: for windows smaller than `k` or larger than the scene, or shifts="cyclic".
+
+        Example:
+            >>> RICSCrop(20).locate_windows(torch.rand(3, 34, 36), 32).shape
+            torch.Size([3, 5, 2])
+        """
+        if self.shifts == "cyclic":
+            raise ValueError("Expected `shifts` to be 'realistic' for windows, but got 'cyclic'.")
+        window = theory.as_pair(n, "n")
+        theory.crop_positions(window, self.k)
+        pixels, lead = as_pixels(scenes)
+        if window[0] > pixels.shape[-2] or window[1] > pixels.shape[-1]:
+            raise ValueError(
+                f"Expected `n` to be at most the scene size {tuple(pixels.shape[-2:])}, "
+                f"but got {window}."
+            )
+        origins = select_windows(pixels, window, self.k, self.score)
+        return origins.reshape(*lead, *origins.shape[1:])
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
         if not any(map(_is_image, flat_inputs)):
