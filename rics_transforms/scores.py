@@ -10,7 +10,6 @@ A score of order above 1 rates patches instead of whole crops: see `Lattice`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from rics_transforms import exact, hashing, theory
+from rics_transforms import exact, hashing, spec, theory
 from rics_transforms.exact import Size, cached, channel_limit, channel_sum
 
 PatchFunction = Callable[[Tensor, Size], Tensor]
@@ -105,7 +104,8 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
 
 def unregister_score(name: str) -> None:
     """Forget a registered score."""
-    del _SCORES[_known(name)]
+    spec.lookup("score", name, _SCORES)
+    del _SCORES[name]
 
 
 def get_score(name: str | Score, **options: Any) -> Score:
@@ -126,7 +126,7 @@ but got 'latice'; did you mean 'lattice'?
         if options:
             raise TypeError(f"Expected no options beside {name!r}, but got {sorted(options)}.")
         return name
-    return _SCORES[_known(name)](**options)
+    return spec.lookup("score", name, _SCORES)(**options)
 
 
 def list_scores() -> list[str]:
@@ -137,15 +137,6 @@ def list_scores() -> list[str]:
         ['hash', 'lattice', 'mexican_hat', 'random', 'saliency']
     """
     return sorted(_SCORES)
-
-
-def _known(name: str) -> str:
-    if name in _SCORES:
-        return name
-    near = difflib.get_close_matches(str(name), _SCORES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    names = ", ".join(list_scores())
-    raise ValueError(f"Expected `score` to be one of {names}, but got {name!r}{hint}")
 
 
 @dataclass(frozen=True)
