@@ -163,7 +163,7 @@ def robustness_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction:
         >>> round(float(robustness_bound(256, 224, 1, order=7)), 4)
         0.8674
     """
-    d = _as_delta(delta)
+    d = as_delta(delta)
     return _product(Fraction(j * max(m - 2 * d, 0), j * m + 2 * d) for m, j in _axes(n, k, order))
 
 
@@ -191,7 +191,7 @@ def consistency_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction
         >>> round(float(consistency_bound(224, 140, 1)), 4)
         0.954
     """
-    d = _as_delta(delta)
+    d = as_delta(delta)
     return _product(Fraction(j * max(m - d, 0), j * m + d) for m, j in _axes(n, k, order))
 
 
@@ -253,7 +253,7 @@ def expected_consistency(n: Size, k: Size, delta: int, order: Size = 1) -> Fract
         >>> round(float(expected_consistency(224, 140, 9)), 4)
         0.8072
     """
-    d, axes = _as_delta(delta), _axes(n, k, order)
+    d, axes = as_delta(delta), _axes(n, k, order)
     quadrant = product(range(d + 1), range(d + 1))
     total = sum((_mirrors(s) * _shared(axes, s) for s in quadrant), start=Fraction(0))
     return total / (2 * d + 1) ** 2
@@ -289,7 +289,7 @@ def robustness_limit(n: Size, k: Size, delta: int) -> Fraction:
         >>> round(float(robustness_limit(224, 140, 1)), 4)
         0.9535
     """
-    d = _as_delta(delta)
+    d = as_delta(delta)
     return _product(Fraction(max(m - 2 * d, 0), m) for m in crop_positions(n, k))
 
 
@@ -318,7 +318,7 @@ def consistency_limit(n: Size, k: Size, delta: int) -> Fraction:
         >>> round(float(consistency_limit(224, 140, 9)), 4)
         0.8917
     """
-    d = _as_delta(delta)
+    d = as_delta(delta)
     offsets = range(-d, d + 1)
     return _product(
         Fraction(sum(max(m - abs(o), 0) for o in offsets), m * len(offsets))
@@ -362,7 +362,7 @@ def crop_size_for(n: Size, delta: int, target: float | Fraction, order: Size | N
         >>> crop_size_for(256, 1, 0.9, order=1)
         181
     """
-    image, d, goal = as_pair(n, "n"), _as_delta(delta), _as_probability(target)
+    image, d, goal = as_pair(n, "n"), as_delta(delta), _as_probability(target)
     orders = None if order is None else as_pair(order, "order")
     sizes = range(_smallest_crop(image, orders or (1, 1)), min(image) + 1)
     if not sizes:
@@ -445,7 +445,8 @@ def as_pair(value: object, name: str, minimum: int | None = 1) -> tuple[int, int
     return ints[0], ints[1]
 
 
-def _as_delta(value: object) -> int:
+def as_delta(value: object) -> int:
+    """A shift of at least 0 pixels, or an error."""
     expected = f"Expected `delta` to be {_kind(0)}, but got {value!r}."
     delta = _as_int(value, expected)
     if delta < 0:

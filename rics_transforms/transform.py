@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import PIL.Image
 import PIL.ImageChops
@@ -19,6 +19,9 @@ from rics_transforms.crop import crop
 from rics_transforms.exact import Size, integer_image
 from rics_transforms.scores import Score, complete_levels, get_score
 from rics_transforms.selection import Geometry, patch_map, select, select_windows
+
+if TYPE_CHECKING:
+    from rics_transforms.certify import Certificate
 
 Shifts = Literal["realistic", "cyclic"]
 
@@ -243,6 +246,61 @@ class RICSCrop(v2.Transform):
 
     def extra_repr(self) -> str:
         return f"k={self.k}, score={self.score!r}, shifts={self.shifts!r}"
+
+    def certify(
+        self,
+        scene: Tensor | PIL.Image.Image,
+        delta: int,
+        *,
+        n: int | Sequence[int] | None = None,
+    ) -> Certificate:
+        """Whether any shift within delta changes the crop; see `rics_transforms.certify.certify`.
+
+        Args:
+            scene: one image ``[C, H, W]``: the middle window and at least delta pixels around it.
+            delta: largest shift in pixels along either axis.
+            n: side of the windows, or ``(height, width)``. Default: the scene less delta on each
+                side.
+
+        Raises:
+            ValueError: with shifts="cyclic", and as the function does.
+
+        Example:
+            >>> scene = torch.zeros(3, 40, 40)
+            >>> scene[:, 20, 21] = 1
+            >>> RICSCrop(24).certify(scene, 2).certified
+            True
+        """
+        from rics_transforms.certify import certify
+
+        if self.shifts == "cyclic":
+            raise ValueError(
+                "Expected `shifts` to be 'realistic' for a certificate, but got 'cyclic': cyclic "
+                "crops survive every shift (Theorem 2)."
+            )
+        return certify(scene, self.k, delta, n=n, score=self.score)
+
+    def stability(self, images: Tensor | PIL.Image.Image, delta: int) -> Tensor:
+        """The probability that no shift within delta changes the crop, from the images alone.
+
+        See `rics_transforms.certify.stability`; 1 with shifts="cyclic" (Theorem 2).
+
+        Args:
+            images: ``[..., C, H, W]`` as `locate` takes them.
+            delta: largest shift in pixels along either axis.
+
+        Returns:
+            float64 ``[...]``.
+
+        Example:
+            >>> RICSCrop(24, shifts="cyclic").stability(torch.rand(3, 32, 32), 5)
+            tensor(1., dtype=torch.float64)
+        """
+        from rics_transforms.certify import stability
+
+        if self.shifts == "cyclic":
+            return torch.ones_like(self.locate(images)[..., 0], dtype=torch.float64)
+        return stability(images, self.k, delta, score=self.score)
 
 
 def _locate(images: Tensor | PIL.Image.Image, size: Size, score: Score, cyclic: bool) -> Tensor:
