@@ -23,6 +23,9 @@ FLAGS = frozenset(
 )
 """The metrics that are yes or no for every image."""
 
+ONCE = frozenset({"accuracy", "top5_accuracy"})
+"""The metrics of the unshifted view alone, the same for every delta."""
+
 NEAR = 2  # pixels: what "within 2 px" means
 
 ROBUSTNESS = "adversarial_robustness"
@@ -195,7 +198,7 @@ def _layer(name: str) -> Callable[[Record, Views], float | None]:
 
 _SEEN: dict[Of, tuple[Seen, str]] = {
     "crop": (crops, "the crop"),
-    "crop within 2 px": (_near, "the crop's place, within 2 px,"),
+    "crop within 2 px": (_near, "where the crop lies to within 2 px"),
     "class": (classes, "the class"),
     "neighbour": (neighbours, "the nearest neighbour"),
 }

@@ -2,350 +2,277 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torchvision.transforms.v2 import functional as F
-
-from rics_transforms.exact import Size, integer_image
-from rics_transforms.verify import (
-    CONSISTENCY,
-    CYCLIC,
-    ROBUSTNESS,
-    Record,
-    Row,
-    ShiftReport,
-    as_scene,
-)
+from rics_transforms import figures, pictures, wording
+from rics_transforms.figures import Reports
+from rics_transforms.metrics import METRICS
+from rics_transforms.pictures import Picture
+from rics_transforms.summary import Row, ShiftReport
+from rics_transforms.wording import counterpart
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from rich.table import Table
 
-NAMES = {
-    ROBUSTNESS: "adversarial robustness",
-    CONSISTENCY: "consistency",
-    CYCLIC: "cyclic equality",
-}
+_MEANINGS = {(metric.name, metric.of): metric.meaning for metric in METRICS}
 
-MEANINGS = {
-    ROBUSTNESS: "share of images whose crop no shift changes",
-    CONSISTENCY: "mean share of shifts that keep the crop",
-    CYCLIC: "share of images whose crop no cyclic shift changes",
-}
 
-LIMITS = {
-    ROBUSTNESS: "limit of every rule",
-    CONSISTENCY: "what a lattice tends to",
-    CYCLIC: "limit",
-}
+def _named(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[str, ShiftReport]:
+    """All reports by name.
+
+    Raises:
+        ValueError: if they are not on the same images.
+    """
+    for other in others:
+        report.compare(other)
+    reports = [report, *others]
+    return dict(zip(wording.names(reports), reports, strict=True))
 
 
 # --- the terminal --------------------------------------------------------------------------------
 
 
-def table(report: ShiftReport) -> Table:
-    """The rows of a report as a `rich` table, in fractions.
+def table(report: ShiftReport, *others: ShiftReport) -> Table:
+    """The rows of a report as a `rich` table, in fractions, beside the values of other reports.
+
+    Args:
+        report: what to show.
+        *others: reports on the same images.
+
+    Raises:
+        ValueError: for reports on other images.
 
     Example:
         >>> import torch
         >>> from rich.console import Console
+        >>> from rics_transforms import RICSCrop
         >>> from rics_transforms.verify import verify
-        >>> report = verify([torch.eye(8).expand(1, 8, 8)], 4, shifts="cyclic")
-        >>> Console(width=80).print(table(report).columns[-1]._cells[0])
-        holds
+        >>> report = verify([torch.eye(8).byte().expand(1, 8, 8)], RICSCrop(4), deltas=[1])
+        >>> Console(width=80).print(table(report).columns[0]._cells[0])
+        adversarial robustness
     """
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    settings = report.settings
-    title = escape(str(settings["score"]))
-    title += f": crops of {_size(settings['k'])} out of {_size(settings['n'])} px"
-    styles = {"holds": "green", "undecided": "yellow", "violated": "bold red"}
-    caption = escape(f"{settings['images']} scenes: {settings['source']}")
-    out = Table(title=title, caption=caption)
-    out.add_column("metric")
-    for name in ("shift", "value", "95 % interval", "bound", "expected", "limit"):
-        out.add_column(name, justify="right")
-    out.add_column("verdict")
-    for row in report.rows:
-        numbers = (row.value, row.bound, row.expected, row.limit)
-        value, *theory = (f"{number:.3f}" for number in numbers)
-        interval = f"{row.ci_low:.3f} to {row.ci_high:.3f}"
-        says = f"[{styles[row.verdict]}]{row.verdict}[/]"
-        out.add_row(NAMES[row.metric], _shift(row), value, interval, *theory, says)
+    first, *rest = map(escape, _named(report, others))
+    promised = any(row.bound is not None for row in report.rows)
+    theory = ("bound", "limit") if promised else ()
+    out = Table(
+        title=escape(wording.title(report)), caption=escape(wording.images(report)),
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    out.add_column()
+    for name in ("shift", first if rest else "value", "95 % interval", *theory):
+        out.add_column(name, justify="right", no_wrap=True)
+    if promised:
+        out.add_column("verdict", no_wrap=True)
+    for name in rest:
+        out.add_column(name, justify="right", overflow="fold")
+    for label, row in _labelled(report.rows):
+        beside = (_value(counterpart(other, row)) for other in others) if row else ()
+        out.add_row(label, *(_cells(row, theory) if row else ()), *beside)
     return out
+
+
+def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:
+    """Every row with its metric, or below its metric with its subject where there are several."""
+    for metric, group in groupby(rows, lambda row: row.metric):
+        same = list(group)
+        if several := len({row.of for row in same}) > 1:
+            yield wording.words(metric), None
+        for row in same:
+            yield f"  {row.of}" if several else wording.words(metric), row
+
+
+_STYLES = {"holds": "green", "undecided": "yellow", "violated": "bold red"}
+
+
+def _cells(row: Row, theory: Sequence[str]) -> Iterator[str]:
+    yield wording.shift(row)
+    yield f"{row.value:.3f}"
+    yield f"{row.ci_low:.3f} to {row.ci_high:.3f}"
+    for name in theory:
+        number = getattr(row, name)
+        yield "" if number is None else f"{number:.3f}"
+    if theory:
+        yield f"[{_STYLES[row.verdict]}]{row.verdict}[/]" if row.verdict else ""
+
+
+def _value(row: Row | None) -> str:
+    return "" if row is None else f"{row.value:.3f}"
 
 
 # --- the page ------------------------------------------------------------------------------------
 
 
-def html(report: ShiftReport, scenes: Iterable[Tensor | tuple[str, Tensor]] | None = None) -> str:
+def html(
+    report: ShiftReport, scenes: Iterable[Any] | None = None, others: Sequence[ShiftReport] = ()
+) -> str:
     """A report as one page of HTML that needs nothing else: figures and styles are inside.
 
     Args:
         report: what to show.
         scenes: the images of the report once more, for pictures of some of them.
+        others: reports on the same images to compare with, such as a centre crop's.
 
     Returns:
         The text of the page.
 
     Raises:
-        ValueError: for scenes that are not those of the report.
+        ValueError: for scenes that are not those of the report, or other reports on other images.
 
     Example:
         >>> import torch
+        >>> from rics_transforms import RICSCrop
         >>> from rics_transforms.verify import verify
-        >>> report = verify([torch.eye(8).expand(1, 8, 8)], 4, shifts="cyclic")
+        >>> report = verify([torch.eye(8).byte().expand(1, 8, 8)], RICSCrop(4), shifts="cyclic")
         >>> html(report).splitlines()[0]
         '<!doctype html>'
     """
+    reports = _named(report, others)
+    traces = figures.traces(reports)
+    strips, examples = _pictures(report, scenes, traces)
+    return _pages().get_template("report.html").render(
+        title=wording.title(report),
+        headline=wording.headline(reports),
+        report=report,
+        settings=report.settings,
+        images=wording.images(report),
+        names=list(reports),
+        sections=_sections(report, others),
+        comparisons=[(name, report.compare(r)) for name, r in list(reports.items())[1:]],
+        curves=list(_curves(reports)),
+        points=list(_points(reports)),
+        traces=[(t, _trace(i, t), strips.get(t.record.id)) for i, t in enumerate(traces)],
+        answers=_answers(reports),
+        origins=_origins(report),
+        examples=examples,
+        forwards=[(name, r.forwards) for name, r in reports.items()],
+        commands=[str(r.settings["command"]) for r in reports.values()],
+    )  # fmt: skip
+
+
+def _pages() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folder = Path(__file__).parent / "templates"
-    loader = FileSystemLoader(folder)
     pages = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
     )  # fmt: skip
-    pages.filters |= {"percent": _percent, "size": _size, "shift": _shift}
-    settings = report.settings
-    return pages.get_template("report.html").render(
-        headline=_headline(report),
-        groups=_groups(report),
-        settings=settings,
-        cyclic=settings["shifts"] == "cyclic",
-        tried=report.records[0].kept[-1].shifts,
-        figures=[] if settings["shifts"] == "cyclic" else _figures(report),
-        examples=_examples(report, scenes),
-    )
+    filters = ("brief", "by", "chance", "percent", "shift", "words")
+    pages.filters |= {name: getattr(wording, name) for name in filters}
+    return pages
+
+
+# --- tables of the page --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one metric."""
+    """The rows of one metric and subject, each with the same row of the other reports."""
 
     name: str
     meaning: str
-    limit: str
-    rows: list[Row]
-
-
-def _groups(report: ShiftReport) -> list[Group]:
-    metrics = dict.fromkeys(row.metric for row in report.rows)
-    return [
-        Group(NAMES[m], MEANINGS[m], LIMITS[m], [r for r in report.rows if r.metric == m])
-        for m in metrics
-    ]
-
-
-def _headline(report: ShiftReport) -> list[str]:
-    """The result in plain words."""
-    first = report.rows[0]
-    counts = f"{first.count} scene" + ("s" if first.count != 1 else "")
-    if first.metric == CYCLIC:
-        tried = report.records[0].kept[0].shifts
-        return [
-            f"{_percent(first.value)}\u00a0% of {counts} give exactly the same crop under each of "
-            f"{tried} cyclic shifts; Theorem 2 promises all of them."
-        ]
-    robust = [row for row in report.rows if row.metric == ROBUSTNESS]
-    ends = dict.fromkeys((robust[0], robust[-1]))
-    return [*(_sentence(row, counts) for row in ends), _tally(report.rows)]
-
-
-def _sentence(row: Row, counts: str) -> str:
-    pixels = f"{row.delta} pixel" + ("s" if row.delta != 1 else "")
-    low, high = _percent(row.ci_low), _percent(row.ci_high)
-    return (
-        f"{_percent(row.value)}\u00a0% of {counts} keep exactly the same crop whichever way the "
-        f"window is shifted by up to {pixels} (95\u00a0% interval {low} to {high}\u00a0%); theory "
-        f"promises {_percent(row.bound)}\u00a0% for a pseudo-random score."
-    )
-
-
-def _tally(rows: Sequence[Row]) -> str:
-    verdicts = [row.verdict for row in rows]
-    held, unsure, broken = (verdicts.count(v) for v in ("holds", "undecided", "violated"))
-    return f"Bounds that hold: {held} of {len(rows)}; undecided: {unsure}; violated: {broken}."
-
-
-def _list(items: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _size(pair: Sequence[int]) -> str:
-    return f"{pair[0]} \u00d7 {pair[1]}"
-
-
-def _shift(row: Row) -> str:
-    return "cyclic" if row.delta is None else f"{row.delta} px"
-
-
-# --- curves --------------------------------------------------------------------------------------
-
-_INK = "#010203"  # becomes the page's own colour
-_MEASURED, _BOUND, _LIMIT = "#0072b2", "#d55e00", "#009e73"  # Okabe & Ito: for all eyes
+    lines: list[tuple[Row, list[Row | None]]]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A picture, as SVG, and what it shows."""
-
-    svg: str
-    caption: str
-
-
-def _figures(report: ShiftReport) -> list[Figure]:
-    return [
-        Figure(_curve(group), f"{group.name.capitalize()}: {group.meaning}.")
-        for group in _groups(report)
-    ]
-
-
-def _curve(group: Group) -> str:
-    """A metric against the shift: measured with intervals, bound and limit as lines."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
-    rows = group.rows
-    deltas = [float(row.delta or 0) for row in rows]
-    value, low, high = ([100 * getattr(r, name) for r in rows]
-                        for name in ("value", "ci_low", "ci_high"))  # fmt: skip
-    bars = [[v - lo for v, lo in zip(value, low, strict=True)],
-            [hi - v for v, hi in zip(value, high, strict=True)]]  # fmt: skip
-    style = {
-        "font.size": 11, "svg.fonttype": "none", "svg.hashsalt": group.name,
-        "text.color": _INK, "axes.labelcolor": _INK, "axes.edgecolor": _INK,
-        "xtick.color": _INK, "ytick.color": _INK,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):  # type: ignore[arg-type]
-        canvas = Canvas(figsize=(5, 3.7), layout="constrained")
-        axes = canvas.add_subplot()
-        bounds, limits = [100 * r.bound for r in rows], [100 * r.limit for r in rows]
-        axes.plot(deltas, limits, ":", marker="_", ms=10, color=_LIMIT, lw=2, label=group.limit)
-        axes.errorbar(deltas, value, bars, fmt="o-", color=_MEASURED, lw=2, ms=6, capsize=4,
-                      label="measured, 95 % interval")  # fmt: skip
-        axes.plot(
-            deltas, bounds, "--", marker="_", ms=10, color=_BOUND, lw=2, label="promised at least"
-        )
-        axes.set(xlabel="shift up to (pixels)", ylabel=f"{group.name} (%)", ylim=(0, 102))
-        axes.set_xticks(deltas)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color=_INK, alpha=0.12, lw=0.8)
-        axes.legend(loc="best", frameon=False)
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(text.getvalue(), f"{group.name} against the size of the shift")
-
-
-def _inline(svg: str, title: str) -> str:
-    """An SVG file as an element of a page, in the page's colours and font."""
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    head = rf'<svg role="img" \1 aria-label="{title}">'
-    svg = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', head, svg)
-    svg = svg.replace("xlink:href", "href").replace(_INK, "currentColor")
-    own = title.split()[0]  # several figures share a page: so their ids must differ
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}-", svg)
-    return re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
-
-
-# --- pictures of scenes --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Example:
-    """One scene seen through two windows; all positions are (top, left) in the scene."""
+class Section:
+    """A table: which columns of theory it has, and its rows in groups."""
 
     title: str
-    caption: str
-    picture: str
-    scene: Size
-    windows: tuple[Size, Size]
-    crops: tuple[Size, Size]
-    stays: bool
+    limit: str
+    promised: tuple[str, ...]
+    groups: list[Group]
 
 
-def _examples(
-    report: ShiftReport, scenes: Iterable[Tensor | tuple[str, Tensor]] | None
-) -> list[Example]:
-    """Some scenes whose crop stays, and the one whose crop jumps farthest."""
-    if scenes is None or report.settings["shifts"] == "cyclic":
-        return []
-    chosen = _chosen(report.records)
-    named = (as_scene(item, number) for number, item in enumerate(scenes))
-    found = {i: scene for i, (name, scene) in enumerate(named)
-             if i in chosen and name == report.records[i].id}  # fmt: skip
-    if missing := [report.records[i].id for i in chosen if i not in found]:
-        raise ValueError(
-            f"Expected `scenes` to be those of the report, but {missing[0]!r} is not in its place."
+def _sections(report: ShiftReport, others: Sequence[ShiftReport]) -> list[Section]:
+    """A table for robustness, one for consistency, one for all the rest, in the order of rows."""
+    by_table = groupby(report.rows, lambda row: row.metric if row.metric in figures.LIMITS else "")
+    return [_section(metric, list(rows), others) for metric, rows in by_table]
+
+
+def _section(metric: str, rows: list[Row], others: Sequence[ShiftReport]) -> Section:
+    known = [
+        n for n in ("bound", "expected", "limit") if any(getattr(r, n) is not None for r in rows)
+    ]
+    groups = [
+        Group(
+            of if metric else name,
+            _MEANINGS[name, of],
+            [(r, [counterpart(o, r) for o in others]) for r in same],
         )
-    return [_example(report.records[i], found[i], report.settings) for i in chosen]
+        for (name, of), same in groupby(rows, lambda row: (row.metric, row.of))
+    ]
+    title = metric or "accuracy and what changes with the shift"
+    return Section(title, figures.LIMITS.get(metric, ""), tuple(known), groups)
 
 
-def _chosen(records: Sequence[Record]) -> list[int]:
-    stays = [i for i, record in enumerate(records) if record.moved is None]
-    jumps = [i for i, record in enumerate(records) if record.moved is not None]
-    spread = [stays[len(stays) * part // 3] for part in range(3)] if stays else []
-    worst = [max(jumps, key=lambda i: _jump(records[i]))] if jumps else []
-    return list(dict.fromkeys((*spread, *worst)))
+# --- figures of the page -------------------------------------------------------------------------
 
 
-def _jump(record: Record) -> int:
-    """How far the crop moves at the smallest shift that changes it, in pixels squared."""
-    there = record.moved_origin or record.origin
-    return sum((a - b) ** 2 for a, b in zip(there, record.origin, strict=True))
+def _curves(reports: Reports) -> Iterator[tuple[str, str]]:
+    """Figure 7: every metric that has a bound somewhere, as SVG and caption."""
+    for (metric, of), meaning in _MEANINGS.items():
+        rows_of = figures.curves(reports, metric, of) if metric in figures.LIMITS else {}
+        if rows_of:
+            title = f"{wording.words(metric).capitalize()}, {of}"
+            key = re.sub(r"\W", "-", f"{metric}-{of}")
+            draw = partial(figures.draw_curves, rows_of=rows_of)
+            yield figures.chart(key, title, draw), f"{meaning.capitalize()}."
 
 
-def _example(record: Record, scene: Tensor, settings: dict[str, Any]) -> Example:
-    most = max(settings["deltas"])
-    move, there = record.moved or (most, most), record.moved_origin or record.origin
-    moved = record.window[0] + move[0], record.window[1] + move[1]
-    stays = record.moved is None
-    effect = (
-        f"the crop keeps its place in the scene, as under every shift within {most} px"
-        if stays
-        else f"its crop {_direction(_difference(there, record.origin))}: the old maximum of the "
-        "score left the window, or a higher one entered"
-    )
-    return Example(
-        title=record.id,
-        caption=f"The window moves {_direction(move)}, {effect}.",
-        picture=_picture(scene),
-        scene=(scene.shape[-2], scene.shape[-1]),
-        windows=(record.window, moved),
-        crops=(record.origin, there),
-        stays=stays,
+def _points(reports: Reports) -> Iterator[str]:
+    """Figure 6: robustness against accuracy."""
+    for of in ("class", "neighbour"):
+        point_of = figures.points(reports, of)
+        if point_of:
+            under = wording.shift(next(iter(point_of.values())).robustness)
+            draw = partial(figures.draw_points, point_of=point_of)
+            yield figures.chart(f"tradeoff-{of}", f"By {of}, shifts: {under}", draw)
+
+
+def _trace(number: int, trace: figures.Trace) -> str:
+    """Figure 1."""
+    return figures.chart(
+        f"trace-{number}", trace.record.id, partial(figures.draw_trace, trace=trace)
     )
 
 
-def _difference(a: Size, b: Size) -> Size:
-    return a[0] - b[0], a[1] - b[1]
+def _answers(reports: Reports) -> tuple[figures.AnswerMap, str] | None:
+    """Figure 11."""
+    shown = figures.answers(reports)
+    if shown is None:
+        return None
+    draws = [partial(figures.draw_answers, shown=shown, name=name) for name in shown.grids]
+    return shown, figures.maps("answers", f"What every shift leads to, by {shown.of}", draws)
 
 
-def _direction(move: Size) -> str:
-    """A move (down, right) in words."""
-    down, right = move
-    vertical = f"{abs(down)} px {'down' if down > 0 else 'up'}" if down else ""
-    horizontal = f"{abs(right)} px {'right' if right > 0 else 'left'}" if right else ""
-    return _list([part for part in (vertical, horizontal) if part] or ["not at all"])
+def _origins(report: ShiftReport) -> str | None:
+    test = report.origins
+    if test is None:
+        return None
+    title = "Where the crops lie in their windows"
+    return figures.maps("origins", title, [partial(figures.draw_origins, test=test)])
 
 
-def _picture(scene: Tensor) -> str:
-    """The scene as the address of an embedded JPEG."""
-    pixels = integer_image(scene).clamp(0, 255).to(torch.uint8)
-    colour = pixels if len(pixels) == 3 else pixels[:1].expand(3, -1, -1)
-    file = io.BytesIO()
-    F.to_pil_image(colour.contiguous()).save(file, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+def _pictures(
+    report: ShiftReport, scenes: Iterable[Any] | None, traces: Sequence[figures.Trace]
+) -> tuple[dict[str, Picture], list[Picture]]:
+    """The windows of the traces, by image, and the images that fare worst."""
+    if scenes is None:
+        return {}, []
+    looked = [trace for trace in traces if trace.record.window is not None]
+    bad = pictures.worst(report)
+    found = pictures.find_scenes(report, scenes, [*bad, *(trace.record for trace in looked)])
+    strips = {t.record.id: pictures.strip(t, found[t.record.id]) for t in looked}
+    return strips, [pictures.example(report, record, found[record.id]) for record in bad]

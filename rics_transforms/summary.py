@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rics_transforms import theory
-from rics_transforms.metrics import CONSISTENCY, FLAGS, METRICS, ROBUSTNESS, Metric, Of, Views
+from rics_transforms.metrics import CONSISTENCY, FLAGS, METRICS, ONCE, ROBUSTNESS, Metric, Of, Views
 from rics_transforms.records import Record, merge_records
 from rics_transforms.shifts import Move
 from rics_transforms.statistics import (
@@ -24,8 +24,6 @@ from rics_transforms.statistics import (
     uniformity,
     verdict,
 )
-
-_ONCE = ("accuracy", "top5_accuracy")  # of the unshifted view: the same for every delta
 
 
 @dataclass(frozen=True)
@@ -251,7 +249,7 @@ def _values(records: Sequence[Record], settings: dict[str, Any]) -> dict[Key, li
     moves = _moves(settings)
     found: dict[Key, list[float]] = {}
     for metric in METRICS:
-        deltas = [None] if metric.name in _ONCE else settings["deltas"] or [None]
+        deltas = [None] if metric.name in ONCE else settings["deltas"] or [None]
         for delta in deltas if _wanted(metric, settings) else ():
             views = Views.within(moves, delta)
             values = [metric.value(record, views) for record in records]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from rics_transforms import theory
@@ -66,9 +67,10 @@ def verify(
     delta 9, instead of 361 times.
 
     Args:
-        images: scenes ``[C, H, W]``, uint8 or float in [0, 1]; or pairs of a name and a scene; or
-            triples with a label for the metrics that need one. A `source` and a `recipe` that the
-            iterable has (those of `rics_transforms.photos` do) are quoted in the report.
+        images: scenes ``[C, H, W]``, uint8 or float in [0, 1] (rounded to grey levels); or pairs
+            of a name and a scene; or triples with a label for the metrics that need one. A `source`
+            and a `recipe` that the iterable has (those of `rics_transforms.photos` do) are quoted
+            in the report.
         transform: what makes the model's input of a window ``[C, n, n]``: `RICSCrop`, a bare
             `v2.CenterCrop`, or any other.
         model: a `Model` (see `load_model`), a module, or any callable from a batch of transformed
@@ -181,7 +183,7 @@ def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
 
     Raises:
         TypeError: for what is no tensor, or a label that is no int.
-        ValueError: for another shape than ``[C, H, W]``.
+        ValueError: for another shape than ``[C, H, W]``, or values that are no grey levels.
     """
     name, scene, label = (*item, None)[:3] if isinstance(item, tuple) else (str(number), item, None)
     if not isinstance(scene, Tensor):
@@ -195,7 +197,19 @@ def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
         )
     if isinstance(label, bool) or not isinstance(label, int | None):
         raise TypeError(f"Expected the label of {name!r} to be an int, but got {label!r}.")
-    return str(name), scene, label
+    return str(name), _as_grey_levels(scene, name), label
+
+
+def _as_grey_levels(scene: Tensor, name: str) -> Tensor:
+    """A scene as uint8."""
+    if scene.dtype == torch.uint8:
+        return scene
+    if not scene.is_floating_point() or not 0 <= scene.min() <= scene.max() <= 1:
+        raise ValueError(
+            f"Expected scenes in uint8, or float in [0, 1], but got {scene.dtype} from "
+            f"{scene.min()} to {scene.max()} for {name!r}."
+        )
+    return (scene * 255).round().to(torch.uint8)
 
 
 def _with_gallery(

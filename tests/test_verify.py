@@ -363,8 +363,11 @@ def test_what_images_may_be() -> None:
     assert [record.id for record in batch.records] == ["0", "1"]
     lazily = verify((("0", scene) for _ in range(1)), RICSCrop(12), n=20, deltas=[2])
     assert lazily.records[0] == batch.records[0]
-    floats = verify([scene / 255], RICSCrop(12), deltas=[2])
-    assert floats.records[0] == batch.records[0]
+    for shifts in ("realistic", "cyclic"):
+        floats, ints = (
+            verify([x], RICSCrop(12), deltas=[2], shifts=shifts) for x in (scene / 255, scene)
+        )
+        assert floats.records == ints.records
 
 
 def test_progress_wraps_the_images() -> None:
@@ -436,6 +439,8 @@ SCENE = noise(1, 3, 40, 40)
     (SCENE, {"deltas": [1.0]}, TypeError, "`deltas` to be one or more ints"),
     (SCENE, {"shifts": "cyclc"}, ValueError, "did you mean 'cyclic'"),
     (noise(1, 40, 40), {}, ValueError, r"shape \[C, H, W\], but got \(40, 40\)"),
+    (torch.full((1, 3, 40, 40), 1.5), {}, ValueError, "uint8, or float in .* from 1.5 to 1.5"),
+    (torch.zeros(1, 3, 40, 40).int(), {}, ValueError, "uint8, or float in .* got torch.int32"),
     ([[1, 2]], {}, TypeError, r"\(name, tensor, label\), but got list"),
     ([("a", SCENE[0]), ("a", SCENE[0])], {}, ValueError, "a name of its own, but got two 'a'"),
     ([("a", SCENE[0], "cat")], {}, TypeError, "label of 'a' to be an int, but got 'cat'"),

@@ -1,0 +1,5 @@
+"""`python -m rics_transforms.cli` is `rics`."""
+
+from rics_transforms.cli import main
+
+main()

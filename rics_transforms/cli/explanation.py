@@ -1,0 +1,64 @@
+"""`rics explain`: which crop is chosen, and why, as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rics_transforms.cli.shared import SCORE_HELP, Pair, as_size, one_line, parse_score
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    default=["lattice"],
+    show_default=True,
+    help=SCORE_HELP + " May be given several times; all: every score.",
+)
+@click.option(
+    "--n",
+    type=click.IntRange(1),
+    metavar="PX",
+    help="Look at the centre through a window of this side, after resizing the shorter "
+    "side of the image to PX plus twice the shift. Default: the image as it is.",
+)
+@click.option(
+    "--shift",
+    type=click.IntRange(0),
+    default=0,
+    metavar="PX",
+    help="Show the choice after the window has moved this far down and right, too.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Default: the name of the image with -rics.png, in the current folder.",
+)
+def explain(
+    image: Path,
+    k: Pair,
+    scores: tuple[str, ...],
+    n: int | None,
+    shift: int,
+    output: Path | None,
+) -> None:
+    """Draw which crop of IMAGE is chosen, and why: the image, its score map, the crop."""
+    from rics_transforms.explain import explain as draw
+    from rics_transforms.folder import central, open_image, resize_shorter
+    from rics_transforms.scores import list_scores
+
+    names = list_scores() if "all" in scores else scores
+    rules = [parse_score(name) if ":" in name else name for name in names]
+    scene = open_image(image)[0]
+    if n:
+        side = n + 2 * shift
+        scene = central(resize_shorter(scene, side), (side, side))[0]
+    path = output or Path(f"{image.stem}-rics.png")
+    draw(scene, k, rules, shift=shift).savefig(path)
+    click.echo(one_line(f"Figure: {path}"))

@@ -1,0 +1,286 @@
+"""`rics verify` and `rics report`: measure, go on after an interruption, put parts together."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rics_transforms.cli.shared import (
+    SCORE_HELP,
+    Pair,
+    as_ints,
+    as_size,
+    console,
+    one_line,
+    parse_score,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from rics_transforms.models import Model
+    from rics_transforms.photos import Scenes
+    from rics_transforms.shifts import Shift
+    from rics_transforms.summary import ShiftReport
+
+RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
+
+
+@click.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--n",
+    type=as_size,
+    metavar="PX|HxW",
+    default="224",
+    show_default=True,
+    help="Window size in pixels.",
+)
+@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
+@click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+@click.option(
+    "--delta",
+    type=as_ints,
+    metavar="PX,...",
+    default="1,3,5,9",
+    show_default=True,
+    help="Largest realistic shifts in pixels along either axis.",
+)
+@click.option(
+    "--shifts",
+    metavar="NAME",
+    default="realistic",
+    show_default=True,
+    help="realistic, cyclic, or another with options, such as half:samples=64 or "
+    "realistic:delta=1,then=jpeg. A rule for cyclic shifts is taken where they are.",
+)
+@click.option(
+    "--model",
+    "spec",
+    metavar="SPEC",
+    help="Ask timm:NAME, torchvision:NAME or module:function about the crops, too.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Its weights, .safetensors or a state_dict. Default: pretrained ones.",
+)
+@click.option("--layer", metavar="NAME", help="Compare this layer's features under cyclic shifts.")
+@click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
+@click.option(
+    "--autocast",
+    type=click.Choice(["bfloat16", "float16"]),
+    help="Precision of the model, never of the scores.",
+)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option(
+    "--neighbours",
+    type=click.Choice(["others", "class"]),
+    help="Compare the nearest neighbour among these images, too.",
+)
+@click.option(
+    "--labels",
+    metavar="FILE|folders",
+    help="True classes: a JSON object of numbers by image path, or the number of the "
+    "image's folder among the sorted folders of PATH.",
+)
+@click.option(
+    "--baseline",
+    type=as_size,
+    metavar="PX|HxW",
+    help="Compare with a bare centre crop of this size; that of n: with none.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most so many scenes.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the noise and the places that some shifts draw.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="Folder for report.html, report.json and the records.",
+)
+def verify(
+    path: Path | None,
+    n: Pair,
+    k: Pair,
+    score: str,
+    delta: tuple[int, ...],
+    shifts: str,
+    spec: str | None,
+    labels: str | None,
+    baseline: Pair | None,
+    limit: int | None,
+    output: Path,
+    **options: Any,
+) -> None:
+    """Measure how often shifts change the crop, or what a model makes of it; compare with theory.
+
+    The scenes are the images below the folder PATH; without PATH, tiles of the photographs that
+    ship with scikit-image. Run the same command again to go on after an interruption: the records
+    in the output folder are kept. Exit code 1 if the measurement violates a bound.
+    """
+    from torchvision.transforms import v2
+
+    from rics_transforms.shifts import Cyclic, Grid
+    from rics_transforms.transform import RICSCrop
+
+    shift = _shift(shifts, delta)
+    scenes = _scenes(path, max(shift.room(n)), limit, labels)
+    cyclic = isinstance(shift, Cyclic | Grid)
+    rule = RICSCrop(k, score=parse_score(score), shifts="cyclic" if cyclic else "realistic")
+    model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
+
+    def measured(label: str, transform: Any, file: str) -> ShiftReport:
+        from rics_transforms.verify import verify as measure
+
+        with progress_bar(label) as progress:
+            return measure(
+                scenes, transform, model=model, shifts=shift, deltas=delta, n=n,
+                records=output / file, command=_command(), **options,
+                progress=lambda items: _watched(items, limit, progress),
+            )  # fmt: skip
+
+    found = measured("Measuring", rule, RECORDS)
+    others = [measured("Baseline", v2.CenterCrop(baseline), BASELINE)] if baseline else []
+    _show(found, others, output, scenes)
+
+
+_MODEL_OPTIONS = ("weights", "layer", "device", "autocast", "batch_size")
+
+
+@click.command()
+@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--baseline",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Records of the same images to compare with. May be given several times.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="Folder for report.html and report.json.",
+)
+def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> None:
+    """Put the records of one measurement together, such as those of the parts of a data set.
+
+    RECORDS are files that `rics verify` wrote, of the same settings. Exit code 1 if the measurement
+    violates a bound.
+    """
+    from rics_transforms.summary import ShiftReport
+
+    others = [ShiftReport.load(*baseline)] if baseline else []
+    _show(ShiftReport.load(*records), others, output, None)
+
+
+# --- what goes in --------------------------------------------------------------------------------
+
+
+def _shift(text: str, deltas: Sequence[int]) -> Shift:
+    from rics_transforms.shifts import Realistic, get_shift
+
+    return Realistic(max(deltas)) if text == "realistic" else get_shift(text)
+
+
+def _model(spec: str | None, *, weights: Path | None, layer: str | None, device: str,
+           autocast: str | None, batch_size: int) -> Model | None:  # fmt: skip
+    if spec is None:
+        return None
+    import torch
+
+    from rics_transforms.models import load_model
+
+    precision = None if autocast is None else getattr(torch, autocast)
+    return load_model(
+        spec, weights=weights, layer=layer, device=device, autocast=precision, batch_size=batch_size
+    )
+
+
+class _Labelled:
+    """The first few of some scenes, with their true classes if those are known."""
+
+    def __init__(
+        self, scenes: Scenes, limit: int | None, label: Callable[[str], int | None]
+    ) -> None:
+        self._scenes, self._limit, self._label = scenes, limit, label
+
+    def __iter__(self) -> Iterator[Any]:
+        for name, scene in islice(self._scenes, self._limit):
+            yield name, scene, self._label(name)
+
+    @property
+    def source(self) -> str:
+        first = f"at most {self._limit} of " if self._limit else ""
+        return first + self._scenes.source
+
+
+def _scenes(path: Path | None, size: int, limit: int | None, labels: str | None) -> _Labelled:
+    from rics_transforms import photos
+
+    if path is None:
+        if labels is not None:
+            raise click.UsageError("--labels needs a PATH.")
+        return _Labelled(photos.scenes(size), limit, lambda name: None)
+    return _Labelled(photos.folder_scenes(path, size), limit, _labels(path, labels))
+
+
+def _labels(path: Path, labels: str | None) -> Callable[[str], int | None]:
+    if labels is None:
+        return lambda name: None
+    if labels == "folders":
+        names = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+        return lambda name: names.index(name.partition("/")[0])
+    known = json.loads(Path(labels).read_text(encoding="utf-8"))
+    if not isinstance(known, dict) or not all(type(x) is int for x in known.values()):
+        raise ValueError(f"Expected a JSON object of ints by image path in {labels!r}.")
+
+    def label(name: str) -> int:
+        if name not in known:
+            raise ValueError(f"Expected a label of every image in {labels!r}, but {name!r} is not.")
+        return int(known[name])
+
+    return label
+
+
+# --- what comes out ------------------------------------------------------------------------------
+
+
+def _watched(
+    items: Iterable[Any], total: int | None, progress: Callable[[int, int | None], None]
+) -> Iterator[Any]:
+    for count, item in enumerate(items, 1):
+        yield item
+        progress(count, total)
+
+
+def _command() -> str:
+    """This very call, for the report to quote."""
+    return shlex.join(["rics", *click.get_current_context().obj])
+
+
+def _show(
+    found: ShiftReport, others: Sequence[ShiftReport], output: Path, scenes: _Labelled | None
+) -> None:
+    from rics_transforms.report import table
+
+    page = found.save(output, scenes, others)
+    console().print(table(found, *others))
+    click.echo(one_line(f"Report: {page} and {page.with_name('report.json')}"))
+    if any(row.verdict == "violated" for row in found.rows):
+        sys.exit(1)
