@@ -1,0 +1,299 @@
+"""RICS as a kornia augmentation.
+
+>>> from kornia.augmentation import AugmentationSequential
+>>> from rics_transforms.integrations.kornia import RICSCrop
+>>> crop = AugmentationSequential(RICSCrop(48), data_keys=["input", "mask", "keypoints"])
+
+>>> images, masks, points = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 64, 64), torch.rand(2, 5, 2)
+>>> [tuple(output.shape) for output in crop(images, masks, points)]
+[(2, 3, 48, 48), (2, 1, 48, 48), (2, 5, 2)]
+
+kornia asks a transform for its parameters before it shows any pixels. So `generate_parameters`
+gives the half that follows from shapes, and `forward` completes it, in the caller's dict, with the
+crop that the image chooses. Annotations, replays and inverses read the crop from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from rics_transforms import RICSCrop as Chooser
+from rics_transforms import Score
+from rics_transforms.integrations._versions import require
+
+require("kornia", extra="kornia", minimum="0.9.0")
+
+from kornia.augmentation import GeometricAugmentationBase2D  # noqa: E402, after the version check
+from kornia.geometry.boxes import Boxes  # noqa: E402
+from kornia.geometry.keypoints import Keypoints  # noqa: E402
+
+__all__ = ["RICSCrop"]
+
+Params = dict[str, Tensor]
+Flags = dict[str, Any]
+Shapes = TypeVar("Shapes", Boxes, Keypoints)
+
+
+class RICSCrop(GeometricAugmentationBase2D):
+    """Crop every image where its own content says, so that a shifted window gives the same crop.
+
+    The crop of `rics_transforms.RICSCrop`, which see for the guarantee, in the place of kornia's
+    `RandomCrop` or `CenterCrop`: called directly, or in `AugmentationSequential` with every data
+    key, `ImageSequential` and `VideoSequential`. Deterministic: only a `p` between 0 and 1 draws a
+    random number. `inverse` pastes the crop, bit by bit, where it came from, onto zeros.
+
+    Pixels are copied, never resampled. Like kornia's own crops, this one moves boxes and keypoints
+    that lie outside along with the others. With ``shifts="cyclic"`` keypoints come out in
+    ``[-0.5, W - 0.5)`` and ``[-0.5, H - 0.5)`` of the input, and of the places that a box has on
+    the torus it takes the one that shows most of it; what appears of the same box at the opposite
+    border has no box.
+
+    Args:
+        k: side of the crop in pixels, or ``(height, width)``; at most the image's.
+        score: a registered name (`list_scores`) or a `Score` with options of its own.
+        shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
+        same_on_batch: one crop for the whole batch, where the sum of the images' scores is highest.
+            `VideoSequential` does so with the frames of each clip, unless told
+            ``same_on_frame=False``.
+        keepdim: give an image without a batch dimension back as such, instead of as a batch of one.
+        p: probability that a batch is cropped; all of it or nothing, as its images keep one size.
+
+    Input and output are float images ``[B, C, H, W]`` to ``[B, C, kh, kw]`` (also without B, or B
+    and C). They choose the crop that the same image of bytes would, except in bfloat16, which has
+    no 256 grey levels. Afterwards ``_params["src"]`` holds the corners of the crops, int64
+    ``[B, 4, 2]`` (x, y) clockwise from the top left, the last pixel included. Compiled and exported
+    graphs equal the eager call; with `same_on_batch`, ``fullgraph=True`` is out of reach.
+
+    Raises:
+        ValueError: for a `k` larger than the image or below 1, an unknown score or kind of shifts,
+            NaN or infinity; annotations before an image has chosen the crop.
+        TypeError: for integer images, as in all of kornia.
+
+    Example:
+        >>> crop = RICSCrop(48, shifts="cyclic")
+        >>> images = torch.rand(2, 3, 64, 64)
+        >>> torch.equal(crop(images), crop(images.roll((5, -3), dims=(-2, -1))))
+        True
+        >>> crop.inverse(crop(images)).shape
+        torch.Size([2, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        k: int | Sequence[int],
+        *,
+        score: str | Score = "lattice",
+        shifts: Literal["realistic", "cyclic"] = "realistic",
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p=1.0, p_batch=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self.chooser = Chooser(k, score=score, shifts=shifts)
+        self.flags = {"size": self.chooser.k, "score": self.chooser.score, "shifts": shifts}
+
+    # --- parameters ------------------------------------------------------------------------------
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
+        """What follows from shapes: the size of the output, and how many crops there are to choose.
+
+        The latter is the length of a tensor without elements: those `VideoSequential` leaves as
+        they are, while it repeats all others for every frame, and a length is known to a compiler.
+        """
+        batch = batch_shape[0]
+        crops = 1 if self.same_on_batch else batch
+        size = torch.tensor(self.chooser.k).expand(batch, 2)
+        return {"output_size": size, "crops": torch.empty(crops, 0)}
+
+    def forward(self, input: Tensor, params: Params | None = None, **kwargs: Any) -> Tensor:
+        images = self.transform_tensor(input)
+        if params is None:
+            params = self.forward_parameters(images.shape)
+        params.update(self._complete(params, images))
+        return super().forward(input, params=params, **kwargs)
+
+    def _complete(self, params: Params, images: Tensor) -> Params:
+        """The parameters with the corners of the crops, which the images choose unless recorded."""
+        if "src" in params:
+            return params
+        origins = self._choose(images, len(params["crops"])).flip(-1)
+        return {**params, "src": _corners(origins, self.chooser.k)}
+
+    def _choose(self, images: Tensor, crops: int) -> Tensor:
+        """Origins ``[B, 2]`` (top, left) of a batch that is made of as many clips as crops."""
+        if crops >= len(images):
+            return self.chooser.locate(images)
+        frames = len(images) // crops
+        clips = tv_tensors.Video(images.unflatten(0, (crops, frames)))
+        return self.chooser.locate(clips).repeat_interleave(frames, 0)
+
+    def generate_transformation_matrix(self, input: Tensor, params: Params, flags: Flags) -> Tensor:
+        _offset(params)  # or raise: for annotations without an image kornia passes a blank one
+        return super().generate_transformation_matrix(input, params, flags)
+
+    def compute_transformation(self, input: Tensor, params: Params, flags: Flags) -> Tensor:
+        return _translation(-_offset(self._complete(params, input))).to(input.dtype)
+
+    # --- pixels ----------------------------------------------------------------------------------
+
+    def apply_transform(
+        self, input: Tensor, params: Params, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        return self._cut(input, self._complete(params, input))
+
+    def apply_transform_mask(
+        self, input: Tensor, params: Params, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        return self._cut(input, params)
+
+    def _cut(self, input: Tensor, params: Params) -> Tensor:
+        """Gather ``[B, C, kh, kw]``; every index is an integer, so that pixels stay as they are."""
+        _check_size(input, params)
+        rows, columns = self._places(_offset(params), input.shape[-2:])
+        batch, channels = input.shape[:2]
+        tall = input.gather(2, rows.expand(batch, channels, -1, input.shape[-1]))
+        return tall.gather(3, columns.expand(batch, channels, tall.shape[2], -1))
+
+    def inverse_inputs(
+        self,
+        input: Tensor,
+        params: Params,
+        flags: Flags,
+        transform: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        exact = _translation(_offset(params))  # the given one has the dtype of the image
+        return super().inverse_inputs(input, params, flags, exact, **kwargs)
+
+    def inverse_transform(
+        self,
+        input: Tensor,
+        flags: Flags,
+        transform: Any = None,
+        size: Any = None,
+    ) -> Tensor:
+        """Scatter ``[B, C, kh, kw]`` onto zeros of a size, moved by an integer `transform`."""
+        rows, columns = self._places(transform[:, :2, 2], size)
+        batch, channels, height, _ = input.shape
+        columns = columns.expand(batch, channels, height, -1)
+        wide = input.new_zeros(batch, channels, height, size[1]).scatter(3, columns, input)
+        rows = rows.expand(batch, channels, -1, size[1])
+        return input.new_zeros(batch, channels, *size).scatter(2, rows, wide)
+
+    def _places(self, offset: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Rows ``[B, 1, kh, 1]`` and columns ``[B, 1, 1, kw]`` of crops at ``[B, 2]`` (x, y)."""
+        height, width = (torch.arange(side, device=offset.device) for side in self.chooser.k)
+        columns, rows = offset[:, 0, None] + width, offset[:, 1, None] + height
+        if self.chooser.shifts == "cyclic":
+            rows, columns = rows.remainder(size[0]), columns.remainder(size[1])
+        return rows[:, None, :, None], columns[:, None, None]
+
+    # --- boxes and keypoints ---------------------------------------------------------------------
+
+    def apply_transform_box(
+        self, input: Boxes, params: Params, flags: Flags, transform: Tensor | None = None
+    ) -> Boxes:
+        return self._move(input, -_offset(params), params, self.chooser.k)
+
+    def apply_transform_keypoint(
+        self, input: Keypoints, params: Params, flags: Flags, transform: Tensor | None = None
+    ) -> Keypoints:
+        return self._move(input, -_offset(params), params, self.chooser.k)
+
+    def inverse_boxes(
+        self,
+        input: Boxes,
+        params: Params,
+        flags: Flags,
+        transform: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Boxes:
+        return self._move_back(input, params)
+
+    def inverse_keypoints(
+        self,
+        input: Keypoints,
+        params: Params,
+        flags: Flags,
+        transform: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Keypoints:
+        return self._move_back(input, params)
+
+    def _move_back(self, shapes: Shapes, params: Params) -> Shapes:
+        if not self._gate(params).any():
+            return shapes
+        return self._move(shapes, _offset(params), params, params["forward_input_shape"][-2:])
+
+    def _move(self, shapes: Shapes, offset: Tensor, params: Params, view: Any) -> Shapes:
+        """Boxes or keypoints moved by integers ``[B, 2]`` (x, y) into a view (height, width)."""
+        data = shapes.data
+        wide = data.to(torch.promote_types(data.dtype, torch.float32))  # integers stay exact
+        wide = wide + offset.to(wide).view(-1, *[1] * (wide.ndim - 2), 2)
+        if self.chooser.shifts == "cyclic":
+            period, view = (_as_xy(size, wide) for size in (params["forward_input_shape"], view))
+            wide = wide + _to_torus(wide, period, view if isinstance(shapes, Boxes) else None)
+        moved = shapes.clone()
+        moved._data = wide.to(data.dtype)
+        return moved
+
+
+def _corners(offset: Tensor, size: Sequence[int]) -> Tensor:
+    """Corner pixels ``[B, 4, 2]`` of crops at ``[B, 2]`` (x, y), clockwise from the top left."""
+    bottom, right = size[0] - 1, size[1] - 1
+    corners = [[0, 0], [right, 0], [right, bottom], [0, bottom]]
+    return offset[:, None] + torch.tensor(corners, device=offset.device)
+
+
+def _offset(params: Params) -> Tensor:
+    """Where the crops begin, int64 ``[B, 2]`` (x, y)."""
+    if "src" not in params:
+        raise ValueError(
+            "Expected an image before its masks, boxes and keypoints, but got `params` in which no "
+            "image has chosen a crop; apply the transform to the image first."
+        )
+    return params["src"][:, 0]
+
+
+def _check_size(input: Tensor, params: Params) -> None:
+    """Refuse to replay a crop on images or masks of another size."""
+    if torch.compiler.is_compiling():
+        return
+    expected, size = tuple(params["forward_input_shape"][-2:].tolist()), tuple(input.shape[-2:])
+    if size != expected:
+        raise ValueError(
+            f"Expected images and masks of the size {expected} that `params` were recorded for, "
+            f"but got {size}."
+        )
+
+
+def _translation(offset: Tensor) -> Tensor:
+    """Matrices ``[B, 3, 3]`` that add ``[B, 2]`` to a point."""
+    matrix = torch.eye(3, dtype=offset.dtype, device=offset.device).repeat(len(offset), 1, 1)
+    matrix[:, :2, 2] = offset
+    return matrix
+
+
+def _as_xy(size: Any, like: Tensor) -> Tensor:
+    """A size (..., height, width) as a tensor (width, height)."""
+    return torch.as_tensor(size)[-2:].flip(0).to(like)
+
+
+def _to_torus(points: Tensor, period: Tensor, view: Tensor | None) -> Tensor:
+    """Whole periods to add to keypoints ``[..., 2]``, or to boxes ``[..., 4, 2]`` in a view.
+
+    A pixel reaches half a pixel around its centre: the torus is ``[-0.5, period - 0.5)``.
+    """
+    if view is None:
+        return -period * torch.div(points + 0.5, period, rounding_mode="floor")
+    low, high = points.amin(-2, keepdim=True), points.amax(-2, keepdim=True)
+    shift = _to_torus(low, period, None)
+    low, high = low + shift, high + shift
+    here = torch.minimum(high, view) - low
+    before = torch.minimum(high - period, view) - (low - period).clamp(min=0)
+    return torch.where(before > here, shift - period, shift)
