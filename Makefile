@@ -3,14 +3,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test test-albumentationsx lint types bench docs clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
 	$(BIN)/rics verify --n 224 --k 140 --delta 1,3,5,9 --output demo
 	@echo "The report lies in the folder demo/."
 
-test: lint types  ## everything that must hold
+test: lint types test-albumentationsx  ## everything that must hold
 	$(BIN)/pytest
+
+# AlbumentationsX has the import name of albumentations: it goes into an environment of its own, which
+# sees the packages of the first one behind it.
+test-albumentationsx: .venv-x/ready
+	.venv-x/bin/python -P -m pytest tests/test_albumentations.py \
+		tests/test_albumentations_annotations.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -31,7 +37,7 @@ docs: .venv/ready-docs
 	test ! -f mkdocs.yml || $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
+	rm -rf .venv .venv-x .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -40,4 +46,14 @@ clean:
 
 .venv/ready-docs: .venv/ready
 	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@
+
+PURELIB = import sysconfig; print(sysconfig.get_path('purelib'))
+
+.venv-x/ready: .venv/ready
+	$(BIN)/python -m venv --clear --without-pip .venv-x
+	echo "import site; site.addsitedir('$$($(BIN)/python -c "$(PURELIB)")')" \
+		> "$$(.venv-x/bin/python -c "$(PURELIB)")/first.pth"
+	$(BIN)/pip --python .venv-x/bin/python install --quiet --no-warn-conflicts \
+		"albumentationsx>=2.4.7"
 	touch $@

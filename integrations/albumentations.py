@@ -1,0 +1,223 @@
+"""RICS for albumentations (2.0.8 or newer) and AlbumentationsX (2.4.7 or newer), in one class.
+
+>>> import albumentations as A
+>>> from rics_transforms.integrations.albumentations import RICSCrop
+>>> pipeline = A.Compose([A.SmallestMaxSize(256), RICSCrop(224)])
+
+>>> pipeline(image=np.zeros((300, 400, 3), np.uint8))["image"].shape
+(224, 224, 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from importlib import metadata
+from math import prod
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+
+from rics_transforms import RICSCrop as Chooser
+from rics_transforms import Score, get_score, list_scores
+from rics_transforms.integrations._versions import require
+
+try:  # both are imported as `albumentations`; it is this one if it is installed at all
+    metadata.version("albumentationsx")
+except metadata.PackageNotFoundError:
+    require("albumentations", extra="albumentations", minimum="2.0.8")
+    _EDGE = 0.0  # where the first pixel begins, for keypoints
+else:
+    require("albumentationsx", extra="albumentations", minimum="2.4.7")
+    _EDGE = -0.5
+
+import albumentations
+from albumentations.augmentations.crops.transforms import BaseCrop
+from albumentations.core.transforms_interface import BaseTransformInitSchema
+from pydantic import model_validator
+
+__all__ = ["RICSCrop"]
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels."""
+
+_GUIDES = {"image": 0, "images": 1, "volume": 1, "volumes": 2}
+"""The targets that can decide where to crop, and how many axes stand in front of their (H, W)."""
+
+
+class _Guided:
+    """Asks the pixels of a sample where to crop, through the hook of either library.
+
+    AlbumentationsX refuses transforms that define the older hook themselves.
+    """
+
+    _chooser: Chooser
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {"crop_coords": self._crop_coords(data)}
+
+    def sample_parameters(
+        self, params: dict[str, Any], data: dict[str, Any], targets: Any, sampling: Any
+    ) -> Any:
+        return albumentations.SampledParams(params=self.get_params_dependent_on_data(params, data))
+
+    def _crop_coords(self, data: Mapping[str, Any]) -> Box:
+        guide = next((name for name in _GUIDES if data.get(name) is not None), None)
+        if guide is None:
+            raise ValueError(f"Expected a sample with {', '.join(_GUIDES)}, but got {list(data)}.")
+        clip = _as_video(np.asarray(data[guide]), _GUIDES[guide])
+        top, left = self._chooser.locate(clip).tolist()  # ints of Python, as JSON needs them
+        height, width = self._chooser.k
+        return left, top, left + width, top + height
+
+
+class RICSCrop(_Guided, BaseCrop):
+    """Crop every sample where its own pixels say, so that a shifted window gives the same crop.
+
+    The first of `image`, `images`, `volume` and `volumes` in a sample decides for all its targets;
+    the frames of the last three share one crop, for which their scores are added. Targets come out
+    as from the library's `Crop` at that place, except that pixels are never shared with the input.
+
+    Args:
+        k: side of the crop in pixels, or ``(height, width)``; at most the image's.
+        score: a registered name, a `Score` of a registered class, or a name with options as
+            serialization writes it: ``{"name": "lattice", "patch": "hash"}``.
+        shifts: "realistic", or "cyclic" for images that wrap around. A box that the border of a
+            cyclic crop cuts apart becomes one row per piece, each with its labels; oriented boxes
+            cannot be cut.
+        p: probability of cropping.
+
+    Raises:
+        ValueError: for arguments out of range, a score that is not registered, an image smaller
+            than `k`, and a sample without an image.
+
+    Targets:
+        image, mask, bboxes, keypoints, volume, mask3d
+
+    Image types:
+        uint8, float32, and any other that `rics_transforms.locate` accepts
+
+    The guarantee is that of `rics_transforms.RICSCrop`.
+
+    Example:
+        >>> crop = RICSCrop(48, score=get_score("lattice", patch="hash"))
+        >>> crop(image=np.zeros((64, 64, 3), np.uint8), mask=np.zeros((64, 64)))["mask"].shape
+        (48, 48)
+        >>> crop.to_dict()["transform"]["score"]
+        {'name': 'lattice', 'patch': 'hash'}
+    """
+
+    class InitSchema(BaseTransformInitSchema):
+        """The arguments, brought into the form that serialization stores."""
+
+        k: Any
+        score: Any
+        shifts: Any
+
+        @model_validator(mode="after")
+        def _normalise(self) -> Self:
+            crop = _make(self.k, self.score, self.shifts)
+            self.k, self.score = crop.k, _spec(crop.score)
+            return self
+
+    def __init__(
+        self,
+        k: int | Sequence[int],
+        score: str | Score | Mapping[str, Any] = "lattice",
+        shifts: Literal["realistic", "cyclic"] = "realistic",
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p=p)
+        self.k = k
+        self.score = score
+        self.shifts = shifts
+        self._chooser = _make(k, score, shifts)
+        if shifts == "cyclic":
+            self._supported_bbox_types = frozenset({"hbb"})
+
+    def apply(self, img: Any, crop_coords: Box, **params: Any) -> Any:
+        return self._cut(img, crop_coords, 0)
+
+    def apply_to_images(self, images: Any, crop_coords: Box, **params: Any) -> Any:
+        return self._cut(images, crop_coords, 1)
+
+    def apply_to_volume(self, volume: Any, crop_coords: Box, **params: Any) -> Any:
+        return self._cut(volume, crop_coords, 1)
+
+    def apply_to_volumes(self, volumes: Any, crop_coords: Box, **params: Any) -> Any:
+        return self._cut(volumes, crop_coords, 2)
+
+    def _cut(self, array: np.ndarray, crop_coords: Box, axis: int) -> np.ndarray:
+        left, top, right, bottom = crop_coords
+        height, width = array.shape[axis : axis + 2]
+        over = right > width or bottom > height
+        if over and self.shifts == "cyclic":
+            array = np.roll(array, (-top, -left), (axis, axis + 1))
+            left, top, right, bottom = 0, 0, right - left, bottom - top
+        elif over:
+            raise ValueError(
+                f"Expected a crop inside the image of {(height, width)}, but got {crop_coords} "
+                "(left, top, right, bottom); replay on images of one size."
+            )
+        return array[(slice(None),) * axis + np.s_[top:bottom, left:right]].copy()
+
+    def apply_to_bboxes(self, bboxes: np.ndarray, crop_coords: Box, **params: Any) -> np.ndarray:
+        if self.shifts == "cyclic" and bboxes.size:
+            bboxes = _pieces(bboxes, crop_coords, params["shape"])
+        return super().apply_to_bboxes(bboxes, crop_coords, **params)
+
+    def apply_to_keypoints(
+        self, keypoints: np.ndarray, crop_coords: Box, **params: Any
+    ) -> np.ndarray:
+        moved = super().apply_to_keypoints(keypoints, crop_coords, **params)
+        if self.shifts == "cyclic" and moved.size:
+            height, width = params["shape"][:2]
+            moved[:, :2] = (moved[:, :2] - _EDGE) % (width, height) + _EDGE
+        return moved
+
+
+def _make(k: Any, score: Any, shifts: Any) -> Chooser:
+    """The transform of these arguments; every mistake is a ValueError, as pydantic wants it."""
+    try:
+        resolved = get_score(**score) if isinstance(score, Mapping) else score
+        return Chooser(k, score=resolved, shifts=shifts)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _spec(score: Score) -> str | dict[str, Any]:
+    """A score as JSON can store it: its name, with the options that are not the default."""
+    for name in list_scores():
+        default = get_score(name)
+        if type(default) is type(score) and is_dataclass(score):
+            values = {field.name: getattr(score, field.name) for field in fields(score)}
+            options = {x: value for x, value in values.items() if value != getattr(default, x)}
+            if "name" not in options:  # by which functions differ
+                return {"name": name, **options} if options else name
+    raise ValueError(
+        f"Expected `score` to be registered, so that it can be serialized, but got {score!r}; "
+        "see rics_transforms.register_score."
+    )
+
+
+def _as_video(array: np.ndarray, axis: int) -> tv_tensors.Video:
+    """The frames ``[T, C, H, W]`` of an array ``[..., H, W]`` or ``[..., H, W, C]``."""
+    channels = array.shape[axis + 2] if array.ndim == axis + 3 else 1
+    frames = array.reshape(prod(array.shape[:axis]), *array.shape[axis : axis + 2], channels)
+    writeable = np.require(frames, requirements=["C", "W"])  # which from_numpy insists on
+    return tv_tensors.Video(torch.from_numpy(writeable).movedim(-1, -3))
+
+
+def _pieces(bboxes: np.ndarray, crop_coords: Box, shape: Sequence[int]) -> np.ndarray:
+    """Every box, in units of the image, at each of its periodic places that the crop reaches."""
+    left, top, right, bottom = crop_coords
+    period = np.array((shape[1], shape[0]))
+    moved = np.repeat(bboxes[:, None], 4, axis=1)
+    moved[..., :4] += np.array([(0, 0, 0, 0), (1, 0, 1, 0), (0, 1, 0, 1), (1, 1, 1, 1)])
+    start = np.maximum(moved[..., :2] * period, (left, top))
+    end = np.minimum(moved[..., 2:4] * period, (right, bottom))
+    return moved[(end - start > 1e-3).all(-1)]  # rounding leaves slivers
