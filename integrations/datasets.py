@@ -1,0 +1,161 @@
+"""RICS for Hugging Face datasets: a callable for `map`, `with_transform` and streams.
+
+>>> from datasets import Dataset
+>>> from rics_transforms.integrations.datasets import RICSBatch
+>>> dataset = Dataset.from_dict({"image": [PIL.Image.effect_noise((64, 64), 50)]})
+
+Where to crop, as two columns of integers, is the cheapest thing to keep:
+
+>>> dataset.map(RICSBatch(48), batched=True).column_names
+['image', 'top', 'left']
+
+Pixels on the fly, beside the other columns (the same callable stores them with `map`):
+
+>>> crop = RICSBatch(48, output_column="image", location_columns=None)
+>>> dataset.with_transform(crop, columns=["image"], output_all_columns=True)[0]["image"].shape
+(48, 48, 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from rics_transforms import RICSCrop, Score, __version__
+from rics_transforms.integrations._versions import require
+
+require("datasets", extra="datasets", minimum="5.2")
+
+from datasets import Array3D, Features, Image, Value  # noqa: E402, after the version check
+
+__all__ = ["RICSBatch"]
+
+
+class RICSBatch:
+    """Find the crop of every image of a batch, and cut it out if wanted.
+
+    For ``dataset.map(batch, batched=True)``, also of an `IterableDataset`, and for `with_transform`
+    and `set_transform`. Returns new columns only, and leaves alone what is stored: a function that
+    merely looks at ``examples["image"]`` makes `map` encode the images anew, as JPEG of quality 75.
+
+    The images of a column may differ in size and mode. Palettes count as their colours, one bit as
+    black and white, other modes (L, RGBA, CMYK, I;16) as their channels, and a missing image has a
+    missing crop. ``cast_column("image", datasets.Image(mode="RGB"))`` brings all to one mode.
+
+    The cache of `map` is found again by every process, until a setting or the version changes.
+
+    Args:
+        k: side of the crop in pixels, or ``(height, width)``; at most the images'.
+        score: a registered name or a `Score`.
+        shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
+        image_column: column of `datasets.Image`, decoded or not.
+        output_column: name for the pixels, arrays ``[height, width, channels]``; None: no pixels.
+        location_columns: names for the crop's origin in the (prepared) image; None: no origin.
+        prepare: called with every PIL image before, such as `torchvision.transforms.v2.Resize`.
+
+    Raises:
+        ValueError: for arguments out of range, or an image smaller than `k`.
+        TypeError: for a `k` that is no int, or a column without images.
+
+    Example:
+        >>> crop = RICSBatch(32, prepare=lambda image: image.resize((40, 40)))
+        >>> crop({"image": [PIL.Image.new("L", (64, 48)), None]})
+        {'top': [1, None], 'left': [1, None]}
+    """
+
+    def __init__(
+        self,
+        k: int | Sequence[int],
+        *,
+        score: str | Score = "lattice",
+        shifts: Literal["realistic", "cyclic"] = "realistic",
+        image_column: str = "image",
+        output_column: str | None = None,
+        location_columns: tuple[str, str] | None = ("top", "left"),
+        prepare: Callable[[PIL.Image.Image], PIL.Image.Image] | None = None,
+    ) -> None:
+        if output_column is None and location_columns is None:
+            raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
+        crop = RICSCrop(k, score=score, shifts=shifts)
+        self.k, self.score, self.shifts = crop.k, crop.score, crop.shifts
+        self.image_column = image_column
+        self.output_column = output_column
+        self.location_columns = location_columns
+        self.prepare = prepare
+        self.algorithm_version = __version__  # datasets hashes this state, and no code of ours
+
+    def __call__(self, batch: Any, rank: int | None = None) -> dict[str, list[Any]]:
+        """The new columns of a batch.
+
+        Args:
+            batch: lists by column, as `map` and `with_transform` hand them over.
+            rank: of the process, as ``map(..., with_rank=True, num_proc=n)`` gives it: chooses one
+                of the CUDA devices, which needs the start method "spawn". Without a rank or a
+                device the CPU does the work.
+        """
+        images = batch.copy()[self.image_column]  # reading the batch itself would re-encode them
+        if not isinstance(images, list):
+            raise TypeError(
+                f"Expected a list of images in {self.image_column!r}, but got "
+                f"{type(images).__name__}; use map(..., batched=True), and with_format(None)."
+            )
+        chooser, device = RICSCrop(self.k, score=self.score, shifts=self.shifts), _device(rank)
+        rows = [self._crop(image, chooser, device) for image in images]
+        columns = {name: [row[i] for row in rows] for i, name in enumerate(self._locations())}
+        if self.output_column is not None:
+            columns[self.output_column] = [row[2] for row in rows]
+        return columns
+
+    def features(self, features: Features, channels: int = 3) -> Features:
+        """The features of a dataset with the new columns, for ``map(..., features=...)``.
+
+        With them crops are stored as raw uint8, an eighth of the lists of int64 that `map` makes
+        of arrays otherwise, and streams know their columns. All crops must have these channels.
+        Read them by ``with_format("torch", dtype=torch.uint8)``, which else gives int64.
+        """
+        new: dict[str, Any] = {name: Value("int64") for name in self._locations()}
+        if self.output_column is not None:
+            new[self.output_column] = Array3D((*self.k, channels), "uint8")
+        return Features({**features, **new})
+
+    def _locations(self) -> tuple[str, ...]:
+        return self.location_columns or ()
+
+    def _crop(
+        self, image: Any, chooser: RICSCrop, device: torch.device
+    ) -> tuple[int | None, int | None, np.ndarray | None]:
+        """Top, left and pixels of one crop."""
+        if image is None:
+            return None, None, None
+        decoded = Image().decode_example(image) if isinstance(image, dict) else image
+        if not isinstance(decoded, PIL.Image.Image):
+            raise TypeError(
+                f"Expected images in {self.image_column!r}, but got {type(decoded).__name__}; "
+                "use cast_column with datasets.Image()."
+            )
+        tensor = _as_tensor(self.prepare(decoded) if self.prepare else decoded).to(device)
+        origin = chooser.locate(tensor)
+        crop = chooser.transform(tensor, {"origins": origin})
+        top, left = origin.tolist()
+        return top, left, crop.movedim(0, -1).cpu().numpy()
+
+
+def _device(rank: int | None) -> torch.device:
+    if rank is None or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", rank % torch.cuda.device_count())
+
+
+def _as_tensor(image: PIL.Image.Image) -> Tensor:
+    """The channels of an image as they are, of a palette its colours: ``[C, H, W]``."""
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    array = np.atleast_3d(np.asarray(image))
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).movedim(-1, 0)
