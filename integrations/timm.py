@@ -1,0 +1,291 @@
+"""RICS in timm's evaluation chain.
+
+>>> import timm
+>>> from rics_transforms.integrations.timm import create_transform
+>>> model = timm.create_model("resnet18")
+>>> transform = create_transform(model)  # in place of timm.data.create_transform(**data_config)
+
+>>> import PIL.Image
+>>> transform(PIL.Image.new("RGB", (400, 300))).shape
+torch.Size([3, 224, 224])
+
+timm resizes an image and cuts out its centre. Here that centre crop is the *field* in which RICS
+looks for its k x k crop:
+
+- ``create_transform(model)``: the crop has the size of the model's input, the field is 1/0.875 as
+  large, 224 out of 256. With a `crop_pct` of 0.875 objects look as large as in timm's own chain.
+- ``create_transform(model, 140)``: the paper's. The field is timm's own crop of 224 pixels, and the
+  crop of 140 is resized to 224.
+- ``create_transform(model, 140, resize=False)``: the same, but the model sees the 140 pixels as
+  they are, if it accepts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from math import floor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import transforms
+
+from rics_transforms import RICSCrop, Score
+from rics_transforms.integrations._versions import require
+
+require("timm", extra="timm", minimum="1.0.20")
+
+import timm.data  # noqa: E402, after the version check
+from timm.data.loader import PrefetchLoader  # noqa: E402
+from timm.data.transforms import CenterCropOrPad  # noqa: E402
+from timm.models import get_pretrained_cfg  # noqa: E402
+
+__all__ = ["create_transform", "crop_loader"]
+
+Size = tuple[int, int]
+Chain = list[Any]
+
+_REFUSED = {
+    "is_training": "RICS replaces the centre crop of evaluation, and training has none",
+    "separate": "the parts of a separated chain are those of training",
+    "naflex": "NaFlex resizes the whole image to a sequence of patches and crops nothing",
+}
+
+
+def create_transform(
+    source: nn.Module | str | Mapping[str, Any],
+    k: int | Sequence[int] | None = None,
+    *,
+    field: int | Sequence[int] | None = None,
+    score: str | Score = "lattice",
+    resize: bool = True,
+    **options: Any,
+) -> transforms.Compose:
+    """The evaluation chain of timm, with a crop by RICS out of its centre crop.
+
+    Resize, centre crop (`crop_mode` "center", "squash" or "border"), `RICSCrop`, a second resize
+    where `k` is not the model's input size, and timm's conversion to tensors. With ``field=k`` it
+    is timm's chain.
+
+    Args:
+        source: a timm model; the name of one, looked up offline; or a data config, the arguments of
+            ``timm.data.create_transform`` (from ``timm.data.resolve_data_config``).
+        k: side of the crop in pixels, or (height, width); by default the model's input size.
+        field: side of the centre crop in which RICS looks, or (height, width). By default the
+            model's input size if `k` is smaller, otherwise k / 0.875 or all that timm's resize
+            leaves, whichever is larger. The first resize grows with it where it must.
+        score: a registered name (`list_scores`) or a `Score`.
+        resize: resize the crop to the model's input size; otherwise the model gets k x k pixels,
+            which it is asked to try, once, on zeros.
+        options: further arguments of ``timm.data.create_transform``, such as ``use_prefetcher`` or
+            ``crop_pct``; they come before those of `source`. timm rounds the size of the first
+            resize down: ``crop_pct=224 / 236`` is the way to 236 where the paper rounds 224 / 0.95
+            up.
+
+    Raises:
+        ValueError: for training, separate or NaFlex chains, a `k` larger than the field, an unknown
+            name, or a model that does not accept k x k pixels without a resize.
+
+    Example:
+        >>> for step in create_transform("resnet18", 140).transforms[:4]:
+        ...     print(step)
+        Resize(size=235, interpolation=bicubic, max_size=None, antialias=True)
+        CenterCrop(size=(224, 224))
+        RICSCrop(k=(140, 140), score=Lattice(order=None, patch='mexican_hat', sigma=None), \
+shifts='realistic')
+        Resize(size=(224, 224), interpolation=bicubic, max_size=None, antialias=True)
+    """
+    config = {**_data_config(source), **options}
+    for option in _REFUSED.keys() & {name for name, value in config.items() if value}:
+        raise ValueError(f"Expected no `{option}`: {_REFUSED[option]}.")
+    chain = timm.data.create_transform(**config)
+    head, crop, tail = _insert(chain, k, field, score, resize)
+    if not resize:
+        _check_accepts(source, chain.transforms[_place(chain)].size, crop[0].k)
+    return transforms.Compose([*head, *crop, *tail])
+
+
+def crop_loader(
+    loader: Any,
+    k: int | Sequence[int] | None = None,
+    *,
+    field: int | Sequence[int] | None = None,
+    score: str | Score = "lattice",
+    resize: bool = True,
+    on_device: bool = False,
+) -> Any:
+    """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS.
+
+    The loader keeps all that it was created with; `k`, `field`, `score` and `resize` are those of
+    `create_transform`, except that no model is asked whether it accepts k x k pixels. To be called
+    before the first batch is read: workers that run have their copy of the dataset.
+
+    Args:
+        loader: a `PrefetchLoader`, or the `DataLoader` that `create_loader` returns without one.
+        on_device: let the workers stop at the field, and crop whole batches on the loader's device,
+            before it normalises them. The crops are the same pixels; the resize to the model's
+            input size, if any, is that of tensors, which rounds otherwise than that of PIL.
+
+    Returns:
+        The same loader, changed.
+
+    Raises:
+        ValueError: for a loader of another chain than timm's for evaluation, or one that normalises
+            in its workers, where ``fast_collate`` would truncate the floats to uint8.
+
+    Example:
+        >>> import PIL.Image
+        >>> from timm.data import create_loader
+        >>> image = PIL.Image.new("RGB", (400, 300))
+        >>> class Images(torch.utils.data.Dataset):
+        ...     def __len__(self):
+        ...         return 8
+        ...     def __getitem__(self, index):
+        ...         return self.transform(image), index
+        >>> loader = create_loader(Images(), 224, 4, num_workers=0, device=torch.device("cpu"))
+        >>> loader = crop_loader(loader, on_device=True)
+        >>> [tuple(images.shape) for images, targets in loader]
+        [(4, 3, 224, 224), (4, 3, 224, 224)]
+    """
+    prefetches = isinstance(loader, PrefetchLoader)
+    if on_device and not prefetches:
+        raise ValueError("Expected a loader with `use_prefetcher=True` for `on_device=True`.")
+    head, crop, tail = _insert(loader.dataset.transform, k, field, score, resize)
+    if prefetches and any(isinstance(step, transforms.Normalize) for step in tail):
+        raise ValueError(
+            "Expected a transform made with `use_prefetcher=True`, as fast_collate truncates the "
+            f"floats of {tail} to uint8."
+        )
+    in_workers = [*head, *tail] if on_device else [*head, *crop, *tail]
+    loader.dataset.transform = transforms.Compose(in_workers)
+    if on_device:
+        loader.loader = _OnDevice(loader.loader, nn.Sequential(*crop), loader.device)
+    return loader
+
+
+class _OnDevice:
+    """A loader of (images, targets) that moves the images to a device and crops them there."""
+
+    def __init__(self, loader: Any, crop: nn.Module, device: torch.device) -> None:
+        self.loader = loader
+        self.crop = crop
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, targets in self.loader:
+            # The name must hold the crops until the next turn: PrefetchLoader reads them in a
+            # stream of its own, and has joined it by then.
+            cropped = self.crop(images.to(self.device, non_blocking=True))
+            yield cropped, targets
+
+    def __getattr__(self, name: str) -> Any:  # PrefetchLoader asks for dataset, sampler, ...
+        return getattr(self.loader, name)
+
+
+# --- the chain -----------------------------------------------------------------------------------
+
+
+def _data_config(source: nn.Module | str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    if isinstance(source, str):
+        found = get_pretrained_cfg(source)
+        if found is None:
+            raise ValueError(
+                f"Expected the name of a timm model (timm.list_models()), but got {source!r}."
+            )
+        pretrained_cfg = found.to_dict()
+    else:
+        pretrained_cfg = getattr(source, "pretrained_cfg", None)
+        if not pretrained_cfg:
+            raise ValueError(
+                "Expected a timm model with a `pretrained_cfg`, its name or a data config, but got "
+                f"{type(source).__name__}."
+            )
+    return timm.data.resolve_data_config(pretrained_cfg=pretrained_cfg)
+
+
+def _insert(
+    chain: Any,
+    k: int | Sequence[int] | None,
+    field: int | Sequence[int] | None,
+    score: str | Score,
+    resize: bool,
+) -> tuple[Chain, Chain, Chain]:
+    """The chain up to the field, the crop by RICS with its resize, and the rest of the chain."""
+    place = _place(chain)
+    first, center = copy(chain.transforms[place - 1]), copy(chain.transforms[place])
+    size = _pair(center.size)
+    crop = RICSCrop(size if k is None else k, score=score)
+    center.size = _default_field(crop.k, size, first.size) if field is None else _pair(field)
+    if any(side > limit for side, limit in zip(crop.k, center.size, strict=True)):
+        raise ValueError(f"Expected `k` to be at most the field {center.size}, but got {crop.k}.")
+    first.size = _grown(first.size, center.size)
+    second = transforms.Resize(size, first.interpolation)
+    head = [*chain.transforms[: place - 1], first, center]
+    crops = [crop, second] if resize and crop.k != size else [crop]
+    return head, crops, chain.transforms[place + 1 :]
+
+
+def _place(chain: Any) -> int:
+    """Where in the chain the centre crop is."""
+    steps = getattr(chain, "transforms", [])
+    kinds = (transforms.CenterCrop, CenterCropOrPad, RICSCrop)
+    places = [place for place, step in enumerate(steps) if isinstance(step, kinds)]
+    if len(places) != 1 or not hasattr(steps[places[0] - 1], "interpolation"):
+        raise ValueError(
+            "Expected timm's chain for evaluation, with a resize and one centre crop (training, "
+            f"NaFlex and TensorFlow's have none), but got {chain}."
+        )
+    return places[0]
+
+
+def _default_field(k: Size, size: Size, resized: int | Size) -> Size:
+    """Where no field is asked for; `create_transform` says the rule."""
+    height, width = (
+        own if side < own else max(floor(side / timm.data.DEFAULT_CROP_PCT), available)
+        for side, own, available in zip(k, size, _pair(resized), strict=True)
+    )
+    return height, width
+
+
+def _grown(size: int | Size, least: Size) -> int | Size:
+    """The size of a resize (an int is that of the shorter edge), at least that of the field."""
+    if isinstance(size, int):
+        return max(size, *least)
+    return max(size[0], least[0]), max(size[1], least[1])
+
+
+def _pair(field: int | Sequence[int]) -> Size:
+    sides = tuple(field) if isinstance(field, Sequence) else (field, field)
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise TypeError(f"Expected `field` to be an int or a pair of them, but got {field!r}.")
+    return sides
+
+
+def _check_accepts(source: Any, size: Size, k: Size) -> None:
+    """Refuse a model that cannot take k x k pixels; it is left as it was."""
+    if k == size:
+        return
+    if not isinstance(source, nn.Module):
+        raise ValueError(
+            f"Expected a model for `resize=False`, as only a forward pass shows whether it accepts "
+            f"{k}, but got {source!r}."
+        )
+    modes = {module: module.training for module in source.modules()}
+    channels = _data_config(source)["input_size"][0]
+    try:
+        with torch.no_grad():
+            source.eval()(next(source.parameters()).new_zeros(1, channels, *k))
+    except Exception as error:  # models refuse with errors of every kind
+        raise ValueError(
+            f"Expected a model that accepts {k}, but it says: {error} Use `resize=True`, or create "
+            "a model with `dynamic_img_size=True` where it has that option."
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,155 @@
+"""RICS in the image processors of transformers.
+
+>>> from transformers import AutoImageProcessor, ViTImageProcessor
+>>> from rics_transforms.integrations.transformers import RICSImageProcessorMixin
+>>> class RICSViTImageProcessor(RICSImageProcessorMixin, ViTImageProcessor):
+...     "Resizes to 256 x 256, and crops to the 224 x 224 that ViT expects."
+
+>>> import torch
+>>> processor = RICSViTImageProcessor(size={"height": 256, "width": 256}, rics_k=224)
+>>> processor(torch.rand(3, 300, 400), return_tensors="pt")["pixel_values"].shape
+torch.Size([1, 3, 224, 224])
+
+Such a processor is saved with its crop, and `AutoImageProcessor` finds its class, once that is
+defined, by its name:
+
+>>> from tempfile import TemporaryDirectory
+>>> with TemporaryDirectory() as folder:
+...     _ = processor.save_pretrained(folder)
+...     loaded = AutoImageProcessor.from_pretrained(folder)
+>>> type(loaded).__name__, loaded.rics_k
+('RICSViTImageProcessor', 224)
+"""
+
+# No postponed annotations: transformers checks arguments against the types in `RICSKwargs`.
+
+from copy import copy
+from functools import cache
+from types import new_class
+from typing import Any, TypedDict
+
+from torch import Tensor
+
+from rics_transforms import RICSCrop, get_score
+from rics_transforms.integrations._versions import require
+
+require("transformers", extra="transformers", minimum="5.4.0")
+
+from transformers import AutoImageProcessor, PreTrainedConfig  # noqa: E402, after the version check
+from transformers.image_processing_backends import PilBackend, TorchvisionBackend  # noqa: E402
+
+__all__ = ["RICSImageProcessorMixin", "RICSKwargs"]
+
+
+class RICSKwargs(TypedDict, total=False):
+    """What `RICSImageProcessorMixin` adds to the arguments of a processor and of its calls."""
+
+    rics_k: int | list[int] | tuple[int, ...] | None
+    rics_score: str | dict[str, Any]
+
+
+class RICSImageProcessorMixin(TorchvisionBackend):
+    """Let an image processor crop by RICS, after its resize and centre crop.
+
+    To be named before the processor's class, which must run on torchvision (`TorchvisionBackend`)
+    and finish with `rescale_and_normalize`, as most do: those of ViT, CLIP, SigLIP, ConvNeXt, BEiT,
+    DINOv2 (`BitImageProcessor`), ..., but not those of DINOv3 and EfficientNet. The subclass is
+    registered with `AutoImageProcessor`.
+
+    Resized and centre-cropped images are the field in which RICS looks; each has its own crop, the
+    same alone and in a batch. For the accuracy of the stock processor keep the crop at the model's
+    input size and enlarge the field (`size`, `crop_size`).
+
+    The stock class reads the folder of such a processor without an error, and does not crop; so
+    does `AutoImageProcessor` in a program that does not define the subclass, where the folder also
+    holds the model's config.
+
+    Args:
+        rics_k: side of the crop in pixels, or (height, width); None leaves the stock processor.
+        rics_score: a registered name (`list_scores`), or a dict of the arguments of `get_score`,
+            such as ``{"name": "lattice", "patch": "hash"}``, as processors are saved as JSON.
+
+    Both are also arguments of a call, for this call alone.
+
+    Raises:
+        TypeError: for a `rics_k` or `rics_score` of another type.
+        ValueError: for an unknown score, a `rics_k` larger than the field, annotations beside the
+            images (they would not follow), or a processor that normalises in a way of its own.
+    """
+
+    rics_k: int | list[int] | tuple[int, ...] | None = None
+    rics_score: str | dict[str, Any] = "lattice"
+
+    _crop: RICSCrop | None = None
+    _cropped: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if issubclass(cls, PilBackend):
+            raise TypeError(
+                f"Expected a processor that runs on torchvision, but got {cls.__bases__}; use the "
+                "class without `Pil` at the end of its name."
+            )
+        cls.valid_kwargs = new_class("Kwargs", (cls.valid_kwargs, RICSKwargs), {"total": False})
+        AutoImageProcessor.register(
+            _key(cls.__name__), image_processor_classes={"torchvision": cls}, exist_ok=True
+        )
+
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        known = self.valid_kwargs.__annotations__
+        others = [*args, *(value for name, value in kwargs.items() if name not in known)]
+        crops = kwargs.get("rics_k", self.rics_k) is not None
+        if crops and any(other is not None for other in others):
+            raise ValueError(
+                "Expected images alone, as nothing beside them would follow the crop, but got "
+                f"{[type(other).__name__ for other in others]}; use `rics_k=None` there."
+            )
+        return super().preprocess(images, *args, **kwargs)
+
+    def rescale_and_normalize(self, images: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self._crop is not None:
+            self._cropped += images.shape[:-3].numel()
+            images = self._crop(images)
+        return super().rescale_and_normalize(images, *args, **kwargs)
+
+    def _standardize_kwargs(
+        self, *, rics_k: Any = None, rics_score: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        if rics_k is not None:
+            _rics_crop(rics_k, rics_score)  # refuses early
+        kwargs = super()._standardize_kwargs(**kwargs)
+        return {**kwargs, "rics_k": rics_k, "rics_score": rics_score}
+
+    def _preprocess(
+        self, images: Any, *args: Any, rics_k: Any = None, rics_score: Any = None, **kwargs: Any
+    ) -> Any:
+        if rics_k is None:
+            return super()._preprocess(images, *args, **kwargs)
+        # The crop of this call must not be seen by calls in other threads.
+        one_call = copy(self)
+        one_call._crop, one_call._cropped = _rics_crop(rics_k, rics_score), 0
+        output = super(RICSImageProcessorMixin, one_call)._preprocess(images, *args, **kwargs)
+        if one_call._cropped != len(images):
+            raise ValueError(
+                "Expected a processor that passes every image to `rescale_and_normalize` once, "
+                f"where RICS crops, but {type(self).__name__} passed {one_call._cropped} images "
+                f"for {len(images)}."
+            )
+        return output
+
+
+def _rics_crop(k: Any, score: Any) -> RICSCrop:
+    if isinstance(score, dict):
+        return RICSCrop(k, score=get_score(**score))
+    if not isinstance(score, str):
+        raise TypeError(
+            "Expected `rics_score` to be a registered name or a dict of get_score's arguments, as "
+            f"processors are saved as JSON, but got {score!r}."
+        )
+    return RICSCrop(k, score=score)
+
+
+@cache
+def _key(name: str) -> type[PreTrainedConfig]:
+    """`AutoImageProcessor` knows processors by a model's config; this one is of no model."""
+    return type(f"{name}Config", (PreTrainedConfig,), {"model_type": name})

@@ -1,0 +1,226 @@
+"""RICS in image processors of transformers, against slices of what the stock processors return."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor
+
+from rics_transforms import Lattice, get_score, list_scores, locate
+
+transformers = pytest.importorskip("transformers")
+from transformers import AutoImageProcessor, CLIPImageProcessor, ViTImageProcessor  # noqa: E402
+
+from rics_transforms.integrations.transformers import RICSImageProcessorMixin  # noqa: E402
+
+MODULE = "rics_transforms.integrations.transformers"
+FIELD = {"height": 96, "width": 96}
+SCORES = [*list_scores(), {"name": "lattice", "patch": "hash"}]
+
+STOCK = [
+    getattr(transformers, name + "ImageProcessor")
+    for name in "ViT CLIP Siglip ConvNext Beit Bit Blip DeiT Levit MobileNetV2 PoolFormer".split()
+]
+
+
+class RICSViT(RICSImageProcessorMixin, ViTImageProcessor):
+    """The processor of most tests."""
+
+
+class RICSCLIP(RICSImageProcessorMixin, CLIPImageProcessor):
+    """With a centre crop."""
+
+
+@pytest.fixture(scope="module")
+def images(photos: Tensor) -> list[Tensor]:
+    """Photographs of three shapes."""
+    sizes = [(260, 288), (288, 230), (280, 280)]
+    return [photo[:, : sizes[i % 3][0], : sizes[i % 3][1]] for i, photo in enumerate(photos)]
+
+
+def pixels(processor: Any, images: Any, **kwargs: Any) -> Tensor:
+    values = processor(images, return_tensors="pt", **kwargs)["pixel_values"]
+    assert isinstance(values, Tensor)
+    return values
+
+
+def sliced(stock: Any, image: Tensor, k: tuple[int, int], score: Any = "lattice") -> Tensor:
+    """What a stock processor returns, cut out where its unscaled output has the best crop."""
+    field = pixels(stock, image, do_rescale=False, do_normalize=False)[0]
+    top, left = locate(field, k, score=score).tolist()
+    return pixels(stock, image)[0, :, top : top + k[0], left : left + k[1]]
+
+
+# --- which pixels --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stock", STOCK, ids=lambda stock: stock.__name__)
+def test_the_crop_is_a_slice_of_what_the_stock_processor_returns(
+    stock: Any, images: list[Tensor]
+) -> None:
+    rics = type("RICS" + stock.__name__, (RICSImageProcessorMixin, stock), {})
+    expected = [sliced(stock(), image, (160, 130)) for image in images[:3]]
+    assert torch.equal(pixels(rics(rics_k=(160, 130)), images[:3]), torch.stack(expected))
+
+
+@pytest.mark.parametrize("stock", STOCK, ids=lambda stock: stock.__name__)
+def test_without_a_k_it_is_the_stock_processor(stock: Any, images: list[Tensor]) -> None:
+    rics = type("RICS" + stock.__name__, (RICSImageProcessorMixin, stock), {})
+    expected = pixels(stock(), images[:3])
+    assert torch.equal(pixels(rics(), images[:3]), expected)
+    assert torch.equal(pixels(rics(rics_k=150), images[:3], rics_k=None), expected)
+
+
+@pytest.mark.parametrize("score", SCORES, ids=str)
+def test_every_score_chooses_the_crop_that_locate_chooses(score: Any, images: list[Tensor]) -> None:
+    processor = RICSViT(size=FIELD, rics_k=64, rics_score=score)
+    options = get_score(**score) if isinstance(score, dict) else score
+    expected = [sliced(ViTImageProcessor(size=FIELD), image, (64, 64), options) for image in images]
+    assert torch.equal(pixels(processor, images), torch.stack(expected))
+
+
+def test_a_batch_is_cropped_like_its_images(images: list[Tensor]) -> None:
+    processor = RICSCLIP(size=100, crop_size=96, rics_k=64)
+    single = torch.cat([pixels(processor, image) for image in images])
+    assert torch.equal(pixels(processor, images), single)
+    assert torch.equal(pixels(processor, images, disable_grouping=True), single)
+
+
+def test_every_type_of_image_gives_the_same_crop(images: list[Tensor]) -> None:
+    processor = RICSViT(size=FIELD, rics_k=64)
+    array = images[0].permute(1, 2, 0).numpy()
+    expected = pixels(processor, images[0])
+    for image in (array, PIL.Image.fromarray(array), np.ascontiguousarray(images[0].numpy())):
+        assert torch.equal(pixels(processor, image), expected)
+
+
+def test_floats_choose_the_crop_of_their_grey_levels(images: list[Tensor]) -> None:
+    options: dict[str, Any] = {"do_resize": False, "rics_k": 200}
+    expected = pixels(RICSViT(**options), images[0])
+    floats = pixels(RICSViT(**options, do_rescale=False), images[0] / 255)
+    torch.testing.assert_close(floats, expected)
+
+
+def test_a_processor_that_pads_does_so_after_the_crop(images: list[Tensor]) -> None:
+    processor = RICSViT(size=FIELD, rics_k=64, do_pad=True, pad_size={"height": 80, "width": 80})
+    expected = torch.zeros(3, 80, 80)
+    expected[:, :64, :64] = sliced(ViTImageProcessor(size=FIELD), images[0], (64, 64))
+    assert torch.equal(pixels(processor, images[0])[0], expected)
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def test_a_call_overrides_the_processor_for_itself_alone(images: list[Tensor]) -> None:
+    processor, before = RICSViT(size=FIELD, rics_k=64), RICSViT(size=FIELD, rics_k=64).to_dict()
+    for k, score in ((80, "lattice"), (64, "hash"), ((50, 60), "saliency")):
+        expected = pixels(RICSViT(size=FIELD, rics_k=k, rics_score=score), images[0])
+        assert torch.equal(pixels(processor, images[0], rics_k=k, rics_score=score), expected)
+    assert processor.to_dict() == before
+
+
+def test_threads_do_not_see_each_others_crops(images: list[Tensor]) -> None:
+    processor = RICSViT(size=FIELD)
+    sides = [40 + i % 7 for i in range(70)]
+    with ThreadPoolExecutor(8) as pool:
+        shapes = pool.map(lambda k: pixels(processor, images[0], rics_k=k).shape[-1], sides)
+        assert list(shapes) == sides
+
+
+@pytest.mark.parametrize("k", [0, -1, (60, 0), (1, 2, 3)])
+def test_sides_that_are_none_are_refused(k: Any, images: list[Tensor]) -> None:
+    with pytest.raises(ValueError, match="Expected `k` to be"):
+        RICSViT(rics_k=k)
+    with pytest.raises(ValueError, match="Expected `k` to be"):
+        pixels(RICSViT(), images[0], rics_k=k)
+
+
+def test_arguments_of_another_type_are_refused(images: list[Tensor]) -> None:
+    with pytest.raises(TypeError, match="Expected `k` to be"):
+        RICSViT(rics_k="64")
+    with pytest.raises(TypeError, match="Expected `rics_score` to be a registered name or a dict"):
+        RICSViT(rics_k=64, rics_score=Lattice())
+    for wrong in ({"rics_k": "64"}, {"rics_score": Lattice()}, {"rics_p": 1}):
+        with pytest.raises(Exception, match="rics_"):
+            pixels(RICSViT(rics_k=64), images[0], **wrong)
+
+
+def test_unknown_scores_and_too_large_crops_are_refused(images: list[Tensor]) -> None:
+    with pytest.raises(ValueError, match="Expected `score` to be one of .*'latice'"):
+        RICSViT(rics_k=64, rics_score="latice")
+    with pytest.raises(ValueError, match=r"at most the image size \(96, 96\), but got \(97, 97\)"):
+        pixels(RICSViT(size=FIELD, rics_k=97), images[0])
+
+
+# --- processors that it does not fit -------------------------------------------------------------
+
+
+def test_annotations_are_refused_as_they_would_not_follow(images: list[Tensor]) -> None:
+    class RICSBeit(RICSImageProcessorMixin, transformers.BeitImageProcessor):
+        """Takes segmentation maps."""
+
+    maps = images[0][0]
+    for call in (RICSBeit(rics_k=64), lambda *args, **kw: RICSBeit()(*args, rics_k=64, **kw)):
+        with pytest.raises(ValueError, match="Expected images alone"):
+            call(images[0], maps)
+        with pytest.raises(ValueError, match="Expected images alone"):
+            call(images[0], segmentation_maps=maps)
+    stock = transformers.BeitImageProcessor()(images[0], maps, return_tensors="pt")
+    free = RICSBeit(rics_k=64)(images[0], maps, rics_k=None, return_tensors="pt")
+    assert torch.equal(free["labels"], stock["labels"])
+
+
+@pytest.mark.parametrize("name", ["DINOv3ViT", "SuperPoint"])
+def test_processors_that_normalise_in_their_own_way_are_refused(
+    name: str, images: list[Tensor]
+) -> None:
+    stock = getattr(transformers, name + "ImageProcessor")
+    rics = type("RICS" + name, (RICSImageProcessorMixin, stock), {})
+    assert torch.equal(pixels(rics(), images[0]), pixels(stock(), images[0]))
+    with pytest.raises(ValueError, match=f"RICS{name} passed 0 images for 1"):
+        pixels(rics(rics_k=64), images[0])
+
+
+def test_processors_on_pil_are_refused() -> None:
+    with pytest.raises(TypeError, match="Expected a processor that runs on torchvision"):
+        type("RICSPil", (RICSImageProcessorMixin, transformers.ViTImageProcessorPil), {})
+
+
+# --- saving and loading --------------------------------------------------------------------------
+
+
+def test_a_saved_processor_crops_alike(tmp_path: Path, images: list[Tensor]) -> None:
+    processor = RICSCLIP(rics_k=(60, 64), rics_score={"name": "lattice", "patch": "hash"})
+    processor.save_pretrained(tmp_path)
+    expected = pixels(processor, images[0])
+    for loaded in (
+        RICSCLIP.from_pretrained(tmp_path),
+        AutoImageProcessor.from_pretrained(tmp_path),
+        pickle.loads(pickle.dumps(processor)),
+    ):
+        assert type(loaded) is RICSCLIP
+        assert loaded.to_dict() | {"rics_k": [60, 64]} == processor.to_dict() | {"rics_k": [60, 64]}
+        assert torch.equal(pixels(loaded, images[0]), expected)
+    assert AutoImageProcessor.from_pretrained(tmp_path, rics_k=50).rics_k == 50
+
+
+def test_the_stock_class_drops_the_crop_silently(tmp_path: Path, images: list[Tensor]) -> None:
+    RICSViT(rics_k=64).save_pretrained(tmp_path)
+    stock = ViTImageProcessor.from_pretrained(tmp_path)
+    assert torch.equal(pixels(stock, images[0]), pixels(ViTImageProcessor(), images[0]))
+
+
+def test_registration_leaves_the_stock_processors_alone(tmp_path: Path) -> None:
+    ViTImageProcessor().save_pretrained(tmp_path)
+    assert type(AutoImageProcessor.from_pretrained(tmp_path)) is ViTImageProcessor
+
+
+def test_a_class_defined_again_replaces_the_first(tmp_path: Path) -> None:
+    classes = [type("RICSAgain", (RICSImageProcessorMixin, ViTImageProcessor), {}) for _ in "ab"]
+    classes[1](rics_k=64).save_pretrained(tmp_path)
+    assert type(AutoImageProcessor.from_pretrained(tmp_path)) is classes[1]
