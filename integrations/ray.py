@@ -1,0 +1,169 @@
+"""Ray Data: crops and measurements beyond one machine.
+
+One line adds the crop to a dataset whose rows hold an image (height, width, channels) each:
+
+    >>> import numpy as np
+    >>> from rics_transforms.integrations.ray import RICSBatch
+    >>> batch = {"image": np.zeros((2, 32, 40, 3), np.uint8)}  # what `map_batches` hands over
+    >>> sorted(RICSBatch(24)(batch))
+    ['image', 'left', 'top']
+
+    dataset.map_batches(RICSBatch, fn_constructor_kwargs={"k": 224}, batch_format="numpy",
+                        compute=ray.data.ActorPoolStrategy(size=8), num_gpus=0)
+
+`RayMapper` makes `verify` run on a dataset: the same records as a local run, in any order.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rics_transforms import RICSCrop, Score
+from rics_transforms.integrations._versions import require
+
+require("ray", extra="ray", minimum="2.40")
+
+import ray.data  # noqa: E402
+
+Batch = dict[str, Any]
+
+
+class RICSBatch:
+    """The crop of every image of a batch, for `ray.data.Dataset.map_batches`.
+
+    Args:
+        k: side of the crop in pixels, or ``(height, width)``.
+        score: a registered name or a `Score`.
+        shifts: "realistic" or "cyclic".
+        image_column: images ``[H, W, C]`` or ``[H, W]``; their sizes may differ.
+        crop_column: where the pixels of the crops go. Default: nowhere, since an origin takes 16
+            bytes where a crop of 224 px takes 150 kB.
+        device: where the scores are computed; "cuda" for actors with ``num_gpus=1``.
+
+    Returns:
+        The batch with the int64 columns "top" and "left", and perhaps `crop_column`. With
+        shifts="cyclic", crops wrap around.
+
+    Every image chooses the crop that `rics_transforms.locate` chooses for it.
+    """
+
+    def __init__(
+        self,
+        k: int | Sequence[int],
+        *,
+        score: str | Score = "lattice",
+        shifts: Literal["realistic", "cyclic"] = "realistic",
+        image_column: str = "image",
+        crop_column: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.crop = RICSCrop(k, score=score, shifts=shifts)
+        self.image_column = image_column
+        self.crop_column = crop_column
+        self.device = device
+
+    def __call__(self, batch: Batch) -> Batch:
+        images = [_as_tensor(image).to(self.device) for image in batch[self.image_column]]
+        origins = [self.crop.locate(image).tolist() for image in images]
+        top, left = np.array(origins, np.int64).reshape(-1, 2).T
+        found = {**batch, "top": top, "left": left}
+        if self.crop_column is not None:
+            pairs = zip(images, origins, strict=True)
+            found[self.crop_column] = np.stack([self._cut(*pair) for pair in pairs])
+        return found
+
+    def _cut(self, image: Tensor, origin: Sequence[int]) -> np.ndarray:
+        """Pixels [h, w, C] from an origin on, around the border if it is cyclic."""
+        top, left = origin
+        height, width = self.crop.k
+        start = image.roll((-top, -left), (-2, -1))[:, :height, :width]
+        return start.movedim(0, -1).cpu().numpy()
+
+
+def _as_tensor(image: np.ndarray) -> Tensor:
+    """[C, H, W] from an array [H, W, C] or [H, W], which Ray may have made read-only."""
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3:
+        raise ValueError(f"Expected images [H, W, C] or [H, W], but got shape {pixels.shape}.")
+    return torch.from_numpy(pixels.copy()).movedim(-1, 0)
+
+
+# --- measurements --------------------------------------------------------------------------------
+
+
+class RayMapper:
+    """Runs `verify` over a dataset: ``verify(dataset, ..., n=256, mapper=RayMapper(actors=8))``.
+
+    Rows hold an image each, and a name that is theirs alone. Records come in any order; a batch
+    whose actor dies is done again by another one before any of its records is handed out, so none
+    is lost and none comes twice. The driver appends them to the file ``verify(records=...)``; a run
+    that is started again leaves out the rows that the file holds.
+
+    Args:
+        actors: how many processes, each with its own copy of the model.
+        gpus: of each actor, a fraction too; with some the model runs on "cuda".
+        batch_size: images per batch.
+        id_column: names of the images.
+        image_column: images ``[H, W, C]`` or ``[H, W]``.
+        label_column: true classes, or None.
+
+    Records depend neither on the batch nor on the actor, so the report equals that of a local run
+    as long as the model answers alike on every machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        actors: int = 2,
+        gpus: float = 0,
+        batch_size: int = 16,
+        id_column: str = "id",
+        image_column: str = "image",
+        label_column: str | None = None,
+    ) -> None:
+        self.actors, self.gpus, self.batch_size = actors, gpus, batch_size
+        self.columns = id_column, image_column, label_column
+
+    def __call__(
+        self, function: Callable[..., Any], dataset: ray.data.Dataset, skip: Collection[str]
+    ) -> Iterator[Any]:
+        """What a function of name, scene and label makes of every row but those in `skip`."""
+        results = dataset.map_batches(
+            _Actor,
+            fn_constructor_args=(function, self.columns, frozenset(skip), self.gpus > 0),
+            batch_format="numpy",
+            batch_size=self.batch_size,
+            compute=ray.data.ActorPoolStrategy(size=self.actors),
+            num_gpus=self.gpus,
+        )
+        for row in results.iter_rows():
+            yield pickle.loads(row["result"])
+
+
+class _Actor:
+    """Applies the function to the rows of a batch; results travel as bytes."""
+
+    def __init__(
+        self, function: Any, columns: Sequence[str | None], skip: Collection[str], cuda: bool
+    ) -> None:
+        self.function = function.to("cuda") if cuda else function
+        self.columns, self.skip = columns, skip
+
+    def __call__(self, batch: Batch) -> Batch:
+        name, image, label = self.columns
+        labels = batch[label].tolist() if label else [None] * len(batch[name])
+        rows = zip(map(str, batch[name]), batch[image], labels, strict=True)
+        results = [
+            self.function(name, _as_tensor(image), label)
+            for name, image, label in rows
+            if name not in self.skip
+        ]
+        return {"result": np.array([pickle.dumps(result) for result in results], object)}
