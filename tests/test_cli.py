@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import rics_transforms
-from rics_transforms import Hash, Lattice, MexicanHat, Random, theory
+from rics_transforms import Hash, Lattice, MexicanHat, Random, RICSCrop, ShiftReport, theory
 from rics_transforms.cli import main, parse_score
+from rics_transforms.photos import folder_scenes
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,11 +56,13 @@ def test_version() -> None:
     assert rics("--version").stdout == f"rics, version {rics_transforms.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["bound"], ["crop"], ["explain"], ["verify"]], ids=str)
+@pytest.mark.parametrize(
+    "command", [[], ["bound"], ["certify"], ["crop"], ["explain"], ["report"], ["verify"]], ids=str
+)
 def test_help(command: list[str]) -> None:
     result = rics(*command, "--help")
     assert result.exit_code == 0 and "Usage: " in result.stdout
-    assert command == [] or "pixels" in result.stdout
+    assert command in ([], ["report"]) or "pixels" in result.stdout
 
 
 def test_as_a_process() -> None:
@@ -90,7 +93,7 @@ def test_parse_score(text: str, score: object) -> None:
     [
         ("latice", "did you mean 'lattice'"),
         ("lattice:hash", "name:option=value"),
-        ("lattice:colour=3", "Expected options that `lattice` has, but got 'colour=3'"),
+        ("lattice:colour=3", "Expected options that `lattice` has, but got 'lattice:colour=3'"),
         ("lattice:patch=has", "Expected `patch` to be"),
     ],
 )
@@ -288,3 +291,111 @@ def test_verify_refuses(small: list[object], tmp_path: Path) -> None:
     assert "images" in refused(*small, tmp_path / "empty", "--output", tmp_path)
     assert "'--output'" in refused(*small)
     assert "`k` to be at most" in refused(*small, "--k", 99, "--output", tmp_path)
+
+
+# --- certify -------------------------------------------------------------------------------------
+
+
+def test_certify_says_what_the_functions_say(photos: Path) -> None:
+    command = ["certify", photos, "--n", 32, "--k", 24, "--delta", 2, "--score", "hash"]
+    told = json.loads(rics(*command, "--json").stdout)
+    scenes = dict(folder_scenes(photos, 36))
+    assert [image["id"] for image in told["images"]] == list(scenes)
+    transform = RICSCrop(24, score="hash")
+    for image in told["images"]:
+        scene = scenes[image["id"]]
+        found = transform.certify(scene, 2)
+        assert image["certified"] == found.certified
+        assert image["breaks_at"] == (None if found.certified else found.radius + 1)
+        assert image["stability"] == float(transform.stability(scene[:, 2:34, 2:34], 2))
+    assert told["certified"] == sum(image["certified"] for image in told["images"]) / 3
+    table = rics(*command)
+    assert table.exit_code == 0 and "of 3 certified (95 % interval" in table.stdout
+    lines = rics(*command, "--csv").stdout.splitlines()
+    assert lines[0] == "id,certified,breaks_at,stability" and len(lines) == 4
+
+
+def test_certify_leaves_out_what_it_cannot_read(photos: Path) -> None:
+    for image in photos.rglob("*.*"):
+        image.write_bytes(b"no image")
+    result = rics("certify", photos, "--n", 32, "--k", 24)
+    assert result.exit_code == 2
+    assert "Left out as unreadable: a.bmp" in result.stderr
+    assert "images that can be read" in result.stderr
+
+
+# --- verify with a model -------------------------------------------------------------------------
+
+MODEL = """
+import torch
+
+def features(images):
+    return torch.nn.functional.adaptive_avg_pool2d(images.double(), 4).flatten(1)
+
+def model(images):
+    cells = features(images)
+    weight = torch.randn(48, 3, generator=torch.Generator().manual_seed(0)).double()
+    return (cells - cells.mean(1, keepdim=True)) @ weight, cells
+"""
+
+
+@pytest.fixture
+def asked(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    (tmp_path / "tiny_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    yield ["verify", photos, "--n", 32, "--k", 24, "--delta", "1,2", "--model", "tiny_model:model"]
+    sys.modules.pop("tiny_model", None)
+
+
+def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"a.png": 0, "a.bmp": 1, "sub/c.png": 2}')
+    command = [*asked, "--neighbours", "others", "--labels", "labels.json", "--baseline", 24]
+    result = rics(*command, "--output", "out")
+    assert result.exit_code == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert {row["of"] for row in report["rows"]} == {"crop", "class", "neighbour"}
+    assert "accuracy" in {row["metric"] for row in report["rows"]}
+    assert report["forwards"]["used"] < report["forwards"]["brute_force"] == 75
+    baseline = ShiftReport.load("out/baseline.jsonl")
+    assert baseline.forwards == (75, 75) and baseline.settings["theory"] is None
+    again = rics(*command, "--output", "out")
+    assert again.stdout == result.stdout
+    assert json.loads(Path("out/report.json").read_text()) == report
+
+
+def test_verify_goes_on_and_refuses_other_settings(asked: list[object]) -> None:
+    first = rics(*asked, "--limit", 1, "--output", "out")
+    assert first.exit_code == 0
+    assert rics(*asked, "--output", "out").exit_code == 0
+    assert len(Path("out/records.jsonl").read_text().splitlines()) == 4
+    assert "these differ: seed = 1, not 0" in refused(*asked, "--seed", 1, "--output", "out")
+
+
+def test_report_puts_parts_together(asked: list[object], photos: Path) -> None:
+    rics(*asked, "--output", "whole")
+    rics(*asked, "--limit", 1, "--output", "one")
+    lines = Path("whole/records.jsonl").read_text().splitlines(keepends=True)
+    Path("rest.jsonl").write_text("".join(lines[:1] + lines[2:]))
+    result = rics("report", "one/records.jsonl", "rest.jsonl", "--output", "merged")
+    assert result.exit_code == 0
+    whole, merged = (json.loads(Path(f"{d}/report.json").read_text()) for d in ("whole", "merged"))
+    assert merged["rows"] == whole["rows"]
+
+
+def test_labels_may_be_folders(asked: list[object], photos: Path) -> None:
+    (photos / "a.png").unlink()
+    (photos / "a.bmp").rename(photos / "sub" / "a.bmp")
+    assert rics(*asked, "--labels", "folders", "--output", "out").exit_code == 0
+    assert {record.label for record in ShiftReport.load("out/records.jsonl").records} == {0}
+
+
+def test_verify_refuses_what_it_cannot_ask(asked: list[object]) -> None:
+    Path("labels.json").write_text('{"a.png": 0}')
+    assert "'a.bmp' is not" in refused(*asked, "--labels", "labels.json", "--output", "out")
+    Path("labels.json").write_text('{"a.png": "cat"}')
+    assert "object of ints" in refused(*asked, "--labels", "labels.json", "--output", "out")
+    assert "the nearest are: model" in refused(*asked[:-1], "tiny_model:modl", "--output", "out")
+    assert "--labels needs a PATH" in refused(
+        "verify", "--k", 24, "--labels", "folders", "--output", "out"
+    )
+    assert "`shift` to be one of" in refused(*asked, "--shifts", "round", "--output", "out")
