@@ -6,6 +6,7 @@ BIN := .venv/bin
 .PHONY: demo test test-albumentationsx lint types bench docs clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
+	rm -rf demo
 	$(BIN)/rics verify --n 224 --k 140 --delta 1,3,5,9 --output demo
 	@echo "The report lies in the folder demo/."
 

@@ -281,6 +281,7 @@ def draw_answers(axes: Axes, shown: AnswerMap, name: str) -> None:
     axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, ec=_INK, lw=2))
     axes.set(aspect="equal", title=f"{name}: {shown.different(name)}", xlabel="right (pixels)")
     axes.invert_yaxis()
+    axes.locator_params(integer=True)
 
 
 # --- where the crops lie -------------------------------------------------------------------------

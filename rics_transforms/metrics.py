@@ -206,7 +206,7 @@ _SEEN: dict[Of, tuple[Seen, str]] = {
 METRICS: tuple[Metric, ...] = (
     *(Metric(ROBUSTNESS, of, f"share of images of which no shift changes {what}", _kept(see, all))
       for of, (see, what) in _SEEN.items()),
-    *(Metric(CONSISTENCY, of, f"mean share of shifts, none included, that keep {what}",
+    *(Metric(CONSISTENCY, of, f"mean share of views, the unshifted one included, that keep {what}",
              _kept(see, fmean))
       for of, (see, what) in _SEEN.items()),
     Metric("accuracy", "class", "share of unshifted images with the right class", _accuracy),

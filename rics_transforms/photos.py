@@ -47,13 +47,17 @@ class Scenes:
     """Named scenes, uint8 ``[3, size, size]``, made anew each time they are iterated over.
 
     Attributes:
+        count: how many there are, if all files can be read.
         recipe: the expression that makes these scenes.
         unreadable: files that could not be read, so far; complete after the first iteration.
     """
 
-    def __init__(self, make: Callable[[list[str]], Iterator[Scene]], origin: str, recipe: str):
+    def __init__(
+        self, make: Callable[[list[str]], Iterator[Scene]], count: int, origin: str, recipe: str
+    ) -> None:
         self._make = make
         self._origin = origin
+        self.count = count
         self.recipe = recipe
         self.unreadable: list[str] = []
 
@@ -120,7 +124,8 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
         raise ValueError(f"Expected `minimum` to be at most {len(tiles)}, but got {minimum}.")
     used = len({name.split(",")[0] for name, _ in tiles})
     origin = f"tiles of {used} photographs that ship with scikit-image"
-    return Scenes(lambda _: iter(tiles), origin, f"scenes({size}, minimum={minimum})")
+    recipe = f"scenes({size}, minimum={minimum})"
+    return Scenes(lambda _: iter(tiles), len(tiles), origin, recipe)
 
 
 def _photographs() -> list[tuple[str, PIL.Image.Image]]:
@@ -189,7 +194,8 @@ def folder_scenes(path: str | Path, size: int) -> Scenes:
             else:
                 yield name, scene
 
-    return Scenes(make, f"images of {root}", f"folder_scenes({str(path)!r}, {size})")
+    recipe = f"folder_scenes({str(path)!r}, {size})"
+    return Scenes(make, len(files), f"images of {root}", recipe)
 
 
 def _centre(photo: PIL.Image.Image, size: int) -> Tensor:

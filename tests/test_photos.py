@@ -13,8 +13,9 @@ from rics_transforms.photos import folder_scenes, scenes
 
 @pytest.mark.parametrize("size", [33, 64, 242])
 def test_there_are_at_least_200_rgb_scenes_of_the_size_asked_for(size: int) -> None:
-    images = list(scenes(size))
-    assert len(images) >= 200
+    made = scenes(size)
+    images = list(made)
+    assert len(images) == made.count >= 200
     assert {(s.shape, s.dtype) for _, s in images} == {((3, size, size), torch.uint8)}
     assert len({name for name, _ in images}) == len(images)
 

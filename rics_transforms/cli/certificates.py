@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +21,11 @@ from rics_transforms.cli.shared import (
     progress_bar,
     show_table,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rics_transforms import RICSCrop
 
 
 @click.command()
@@ -54,11 +58,17 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
     exact and hold for every model. Stability is the probability of the same from the middle window
     alone, as a deployed model sees it.
     """
+    from rics_transforms import RICSCrop, photos
+
+    transform, side = RICSCrop(k, score=parse_score(score)), max(n) + 2 * delta
+    scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
+    rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:
-        rows = []
-        for row in _rows(path, n, k, delta, score):
-            rows.append(row)
-            progress(len(rows), None)
+        for name, scene in scenes:
+            rows.append(_row(name, scene, transform, n, delta))
+            progress(len(rows), scenes.count)
+    for name in scenes.unreadable:
+        click.echo(one_line(f"Left out as unreadable: {name}"), err=True)
     if not rows:
         raise ValueError(f"Expected images that can be read in {str(path)!r}, but found none.")
     if form == "csv":
@@ -72,23 +82,16 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
         _show(rows, n, k, delta)
 
 
-def _rows(path: Path | None, n: Pair, k: Pair, delta: int, score: str) -> Iterator[dict[str, Any]]:
-    from rics_transforms import RICSCrop, photos
-
-    transform, side = RICSCrop(k, score=parse_score(score)), max(n) + 2 * delta
-    scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
-    top, left = (side - n[0]) // 2, (side - n[1]) // 2
-    for name, scene in scenes:
-        found = transform.certify(scene, delta, n=n)
-        window = scene[:, top : top + n[0], left : left + n[1]]
-        yield {
-            "id": name,
-            "certified": found.certified,
-            "breaks_at": None if found.certified else found.radius + 1,
-            "stability": float(transform.stability(window, delta)),
-        }
-    for name in scenes.unreadable:
-        click.echo(one_line(f"Left out as unreadable: {name}"), err=True)
+def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> dict[str, Any]:
+    found = transform.certify(scene, delta, n=n)
+    top, left = ((side - length) // 2 for side, length in zip(scene.shape[-2:], n, strict=True))
+    window = scene[:, top : top + n[0], left : left + n[1]]
+    return {
+        "id": name,
+        "certified": found.certified,
+        "breaks_at": None if found.certified else found.radius + 1,
+        "stability": float(transform.stability(window, delta)),
+    }
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def verify(
             return measure(
                 scenes, transform, model=model, shifts=shift, deltas=delta, n=n,
                 records=output / file, command=_command(), **options,
-                progress=lambda items: _watched(items, limit, progress),
+                progress=lambda records: _watched(records, scenes.count, progress),
             )  # fmt: skip
 
     found = measured("Measuring", rule, RECORDS)
@@ -219,6 +219,7 @@ class _Labelled:
         self, scenes: Scenes, limit: int | None, label: Callable[[str], int | None]
     ) -> None:
         self._scenes, self._limit, self._label = scenes, limit, label
+        self.count = min(scenes.count, limit or scenes.count)
 
     def __iter__(self) -> Iterator[Any]:
         for name, scene in islice(self._scenes, self._limit):
@@ -262,11 +263,11 @@ def _labels(path: Path, labels: str | None) -> Callable[[str], int | None]:
 
 
 def _watched(
-    items: Iterable[Any], total: int | None, progress: Callable[[int, int | None], None]
+    records: Iterable[Any], total: int, progress: Callable[[int, int | None], None]
 ) -> Iterator[Any]:
-    for count, item in enumerate(items, 1):
-        yield item
+    for count, record in enumerate(records, 1):
         progress(count, total)
+        yield record
 
 
 def _command() -> str:
