@@ -152,7 +152,11 @@ class _Actor:
     """Applies the function to the rows of a batch; results travel as bytes."""
 
     def __init__(
-        self, function: Any, columns: Sequence[str | None], skip: Collection[str], cuda: bool
+        self,
+        function: Any,
+        columns: tuple[str, str, str | None],
+        skip: Collection[str],
+        cuda: bool,
     ) -> None:
         self.function = function.to("cuda") if cuda else function
         self.columns, self.skip = columns, skip
