@@ -29,9 +29,14 @@ from rics_transforms.shifts import Move, Realistic, Shift
 Transform = Callable[[Tensor], Tensor]
 
 
-def locates(transform: Transform) -> bool:
-    """Whether a transform can say where in a window it crops, as `RICSCrop` can."""
+def selects(transform: Transform) -> bool:
+    """Whether a transform selects crops by a score, as `RICSCrop` does."""
     return isinstance(getattr(transform, "score", None), Score)
+
+
+def locates(transform: Transform) -> bool:
+    """Whether what a transform selects is a place of the scene: it does not wrap around."""
+    return selects(transform) and getattr(transform, "shifts", None) == "realistic"
 
 
 # --- nearest neighbours --------------------------------------------------------------------------
@@ -252,8 +257,8 @@ class Measurement:
 
 
 def _digest(pixels: Tensor) -> object:
-    data = pixels.detach().cpu().contiguous().numpy()
-    return data.shape, data.dtype.str, blake2b(data.tobytes(), digest_size=16).digest()
+    data = pixels.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return pixels.shape, pixels.dtype, blake2b(data, digest_size=16).digest()
 
 
 def _shape(x: Any) -> str:

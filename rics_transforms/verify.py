@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rics_transforms import theory
 from rics_transforms.exact import Size
-from rics_transforms.measurement import Gallery, Glance, Measurement, Transform, locates
+from rics_transforms.measurement import Gallery, Glance, Measurement, Transform, selects
 from rics_transforms.models import Model, as_model
 from rics_transforms.records import Record, RecordsFile
 from rics_transforms.shifts import Cyclic, Grid, Realistic, Shift, get_shift
@@ -300,7 +300,7 @@ def _settings(
 
 def _rule(measure: Measurement) -> dict[str, Any]:
     """Crop size, score and order of a transform that has them, and which theory speaks of it."""
-    if not locates(measure.transform):
+    if not selects(measure.transform):
         return {"k": None, "score": None, "order": None, "theory": None}
     transform: Any = measure.transform
     k = theory.as_pair(transform.k, "k")

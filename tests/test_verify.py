@@ -232,6 +232,20 @@ def test_cyclic_shifts_that_do_change_a_crop_are_found() -> None:
     assert [record.inputs for record in report.records] == [41, 41, 41]
 
 
+def test_a_cyclic_rule_under_realistic_shifts_is_told_by_its_pixels() -> None:
+    report = verify(noise(2, 3, 30, 30), RICSCrop(12, shifts="cyclic"), n=24, deltas=[1, 3])
+    assert [record.places for record in report.records] == [(), ()]
+    assert all(row.bound is None for row in report.rows)
+    assert 0 < report.row("consistency", delta=1).value < 1
+
+
+def test_inputs_may_be_of_any_dtype() -> None:
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        transform = v2.Compose([v2.CenterCrop(9), v2.ToDtype(dtype, scale=True)])
+        report = verify(noise(1, 3, 20, 20), transform, deltas=[2])
+        assert report.records[0].inputs == 25
+
+
 def test_disturbed_windows_keep_their_places(photographs: list[Named]) -> None:
     shift = Realistic(1, then=Noise(3))
     report = verify(photographs, RICSCrop(24), n=34, shifts=shift)
