@@ -93,6 +93,10 @@ class Gallery:
             {first.id: first.answer for first in ordered} if measured else {},
         )
 
+    def __str__(self) -> str:
+        """Which images these are: another gallery finds other neighbours."""
+        return f"{len(self.ids)} images, {crc32(repr(self.ids).encode()):08x}"
+
     def nearest(self, embeddings: Tensor, name: str, label: int | None) -> list[str]:
         """The id of the nearest image to each row of ``[I, d]``, other than `name` itself.
 

@@ -127,6 +127,7 @@ def verify(
     settings["command"] = command or _call(settings, getattr(images, "recipe", "images"))
     if neighbours is not None:
         measure = _with_gallery(measure, images, neighbours, each)
+        settings["gallery"] = str(measure.gallery)
     made = _records(images, measure, each, records, settings)
     found = list(made if progress is None else progress(made))
     settings["source"] = str(getattr(images, "source", "given by the caller"))  # now it knows
@@ -282,7 +283,7 @@ def _settings(
     """All that a record depends on, in what JSON can hold."""
     from rics_transforms import __version__  # the package is complete only when this is called
 
-    gallery = neighbours if neighbours is None or isinstance(neighbours, str) else "own"
+    among = neighbours if neighbours is None or isinstance(neighbours, str) else "own"
     return {
         "n": list(measure.n),
         "transform": _describe(measure.transform),
@@ -292,7 +293,8 @@ def _settings(
         "deltas": list(deltas),
         "disturbed": getattr(measure.shifts, "then", None) is not None,
         "model": None if measure.model is None else measure.model.name,
-        "neighbours": gallery,
+        "neighbours": among,
+        "gallery": None,
         "seed": measure.seed,
         "version": __version__,
     }

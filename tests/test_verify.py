@@ -322,6 +322,18 @@ def test_a_killed_run_continues(tmp_path: Path, photographs: list[Named]) -> Non
         verify(photographs, RICSCrop(24), n=34, deltas=[2], seed=4, records=path)
 
 
+def test_records_of_another_gallery_are_refused(tmp_path: Path, photographs: list[Named]) -> None:
+    def run(images: list[Named]) -> ShiftReport:
+        return verify(
+            images, RICSCrop(24), n=34, deltas=[2], model=grid_model(), neighbours="others",
+            records=tmp_path / "records.jsonl",
+        )  # fmt: skip
+
+    run(photographs[:4])
+    with pytest.raises(ValueError, match="differ: gallery = '14 images, .*', not '4 images"):
+        run(photographs)
+
+
 def test_parts_merge_to_the_whole(tmp_path: Path, photographs: list[Named]) -> None:
     def run(images: list[Named], name: str) -> ShiftReport:
         return verify(
@@ -407,7 +419,7 @@ def test_report_json() -> None:
     assert list(content) == ["settings", "rows", "forwards", "origins"]
     assert list(content["settings"]) == [
         "n", "transform", "k", "score", "order", "theory", "shifts", "deltas", "disturbed", "model",
-        "neighbours", "seed", "version", "source", "command", "images",
+        "neighbours", "gallery", "seed", "version", "source", "command", "images",
     ]  # fmt: skip
     assert [row["value"] for row in content["rows"]] == [row.value for row in report.rows]
 
