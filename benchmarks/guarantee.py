@@ -13,7 +13,7 @@ from rich.table import Table
 from stability import scores
 from torchvision.transforms.v2.functional import center_crop
 
-from rics_transforms import verify
+from rics_transforms import RICSCrop, verify
 
 SETTINGS = ((256, 224, (288, 320)), (224, 140, (256, 288, 320)))  # window, crop, short sides
 DELTAS = (1, 3, 5, 9)
@@ -32,7 +32,7 @@ def main() -> None:
         for delta in DELTAS:
             table.add_column(f"D = {delta}", justify="right")
         for name, score in scores().items():
-            rows = verify(images, k, n=n, score=score, deltas=DELTAS).rows
+            rows = verify(images, RICSCrop(k, score=score), n=n, deltas=DELTAS).rows
             found = [row for row in rows if row.metric == "adversarial_robustness"]
             table.add_row(name, *(_cell(row) for row in found))
         console.print(table)

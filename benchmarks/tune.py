@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torchvision.transforms.v2.functional import center_crop
 
-from rics_transforms import Lattice, exact, lattice_order, verify
+from rics_transforms import Lattice, RICSCrop, exact, lattice_order, verify
 from rics_transforms.theory import patch_size
 
 ARMS, SHARES, WIDTHS = (12, 14, 16), (3, 4, 5), (0.5, 0.75, 0.85)
@@ -62,7 +62,7 @@ def _measure(images, views, n, k, arm, share, width) -> list[float]:  # type: ig
     with patch.multiple(exact, ARM=arm, SHARE=share):
         size = patch_size(n, k, lattice_order(n, k))[0]
         score = Lattice(sigma=None if width == 1 else exact.hat_sigma(size) * width)
-        rows = verify(images, k, n=n, score=score, deltas=DELTAS).rows
+        rows = verify(images, RICSCrop(k, score=score), n=n, deltas=DELTAS).rows
         values = [row.value for row in rows if row.metric == "adversarial_robustness"]
         for name, move in companions.moves(views, k, score).items():
             near = move <= (2 if name == "half pixel" else 0)

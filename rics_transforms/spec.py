@@ -72,7 +72,7 @@ def lookup(kind: str, name: str, known: Mapping[str, _T]) -> _T:
     """What goes by a name, or an error that lists the names and the nearest of them."""
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     names = ", ".join(sorted(known))
     raise ValueError(f"Expected `{kind}` to be one of {names}, but got {name!r}{hint}")

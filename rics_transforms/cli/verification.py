@@ -58,7 +58,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
     default="realistic",
     show_default=True,
     help="realistic, cyclic, or another with options, such as half:samples=64 or "
-    "realistic:delta=1,then=jpeg. A rule for cyclic shifts is taken where they are.",
+    "realistic:delta=1,then=jpeg:quality=90. A rule for cyclic shifts is taken where they are.",
 )
 @click.option(
     "--model",
