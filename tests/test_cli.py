@@ -57,7 +57,9 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["bound"], ["certify"], ["crop"], ["explain"], ["report"], ["verify"]], ids=str
+    "command",
+    [[], ["bound"], ["certify"], ["crop"], ["explain"], ["export"], ["report"], ["verify"]],
+    ids=str,
 )
 def test_help(command: list[str]) -> None:
     result = rics(*command, "--help")

@@ -1,0 +1,372 @@
+"""Graphs in files: the same origins and pixels as in eager mode, or no file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from rics_transforms import Lattice, RICSCrop, register_score, unregister_score
+from rics_transforms import export as module
+from rics_transforms.cli import main
+from rics_transforms.exact import box_sum, channel_sum
+from rics_transforms.export import export, sample_images
+
+from .conftest import load_photo, random_image
+from .reference import ZOO, zoo_image
+
+N, K = 96, 64
+Run = Callable[[Tensor], list[Tensor]]
+
+SHIFTS = ["realistic", "cyclic"]
+CASES = [(score, shifts) for score in ("lattice", "mexican_hat", "hash") for shifts in SHIFTS]
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def load_onnx(path: Path) -> Run:
+    """An ONNX file on the CPU, as any user of ONNX Runtime loads it."""
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: [
+        torch.from_numpy(array) for array in session.run(None, {"images": images.numpy()})
+    ]
+
+
+def load_pt2(path: Path) -> Run:
+    graph = torch.export.load(path).module()
+    return lambda images: list(graph(images))
+
+
+def compile_pt2(path: Path) -> Run:
+    """The file compiled to machine code."""
+    inductor: Any = torch._inductor
+    package = str(path.with_name("compiled.pt2"))
+    inductor.aoti_compile_and_package(torch.export.load(path), package_path=package)
+    graph = inductor.aoti_load_package(package)
+    return lambda images: list(graph(images))
+
+
+def check(run: Run, transform: RICSCrop, images: Tensor) -> None:
+    crops, origins = run(images)
+    assert torch.equal(origins, transform.locate(images))
+    assert torch.equal(crops, transform(images))
+
+
+def zoo_images() -> Tensor:
+    return torch.stack([zoo_image(name, N, N) for name in sorted(ZOO)])
+
+
+# --- equal to eager mode -------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[*CASES, ("saliency", "realistic")], ids=" ".join, scope="module")
+def transform(request: pytest.FixtureRequest) -> RICSCrop:
+    score, shifts = request.param
+    return RICSCrop(K, score=score, shifts=shifts)
+
+
+@pytest.fixture(scope="module")
+def onnx(transform: RICSCrop, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    pytest.importorskip("onnxscript")
+    path = tmp_path_factory.mktemp("onnx") / "crop.onnx"
+    assert export(transform, path, n=N).verified > 0
+    return load_onnx(path)
+
+
+def test_onnx_equals_eager_on_degenerate_images(onnx: Run, transform: RICSCrop) -> None:
+    check(onnx, transform, zoo_images())
+
+
+def test_onnx_equals_eager_on_photographs(onnx: Run, transform: RICSCrop, photos: Tensor) -> None:
+    for images in photos[..., :N, :N].split(5):
+        check(onnx, transform, images.contiguous())
+
+
+def test_onnx_equals_eager_on_200_photographs(onnx: Run, transform: RICSCrop, assets: Path) -> None:
+    paths = sorted((assets / "photos").glob("*.jpg"))
+    assert len(paths) == 200
+    check(onnx, transform, torch.stack([load_photo(path, N) for path in paths]))
+
+
+@pytest.mark.parametrize(("score", "shifts"), [*CASES, ("random", "cyclic")])
+def test_pt2_equals_eager(score: str, shifts: Any, tmp_path: Path, photos: Tensor) -> None:
+    transform = RICSCrop(K, score=score, shifts=shifts)
+    path, verified = export(transform, tmp_path / "crop.pt2", n=N, format="pt2")
+    assert verified > 0
+    for images in (zoo_images(), photos[..., :N, :N].contiguous(), random_image(1, 3, N, N)):
+        check(load_pt2(path), transform, images)
+
+
+@pytest.mark.parametrize(("score", "shifts"), [("lattice", "cyclic"), ("mexican_hat", "realistic")])
+def test_compiled_ahead_of_time_equals_eager(
+    score: str, shifts: Any, tmp_path: Path, photos: Tensor
+) -> None:
+    transform = RICSCrop(K, score=score, shifts=shifts)
+    path, _ = export(transform, tmp_path / "crop.pt2", n=N, format="pt2")
+    run = compile_pt2(path)
+    for images in (zoo_images(), photos[..., :N, :N].contiguous(), random_image(1, 3, N, N)):
+        check(run, transform, images)
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("score", ["lattice", "mexican_hat"])
+def test_one_compiled_graph_serves_every_batch_size(score: str, shifts: Any) -> None:
+    transform = RICSCrop(24, score=score, shifts=shifts)
+    counter = torch._dynamo.testing.CompileCounterWithBackend("eager")
+    compiled = torch.compile(transform, fullgraph=True, dynamic=True, backend=counter)
+    for batch in (2, 3, 5, 8):
+        images = random_image(batch, 3, 32, 32, seed=batch)
+        assert torch.equal(compiled(images), transform(images))
+    assert counter.frame_count == 1
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "options"),
+    [
+        ((10, 12), (14, 17), {}),
+        (12, 16, {"channels": 1}),
+        (12, 16, {"channels": 5, "dtype": torch.float32}),
+        (12, 16, {"dtype": torch.int16}),
+        (12, 16, {"batch": 3}),
+        (12, 16, {"batch": 1}),
+    ],
+)
+def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    transform = RICSCrop(k, score="hash")
+    path, verified = export(transform, tmp_path / "crop.pt2", n=n, format="pt2", **options)
+    height, width = (n, n) if isinstance(n, int) else n
+    shape = options.get("batch", 6), options.get("channels", 3), height, width
+    images = random_image(*shape, seed=7)
+    dtype = options.get("dtype", torch.uint8)
+    check(load_pt2(path), transform, images / 255 if dtype.is_floating_point else images.to(dtype))
+    assert verified >= 16
+
+
+def test_floats_choose_the_same_crops_in_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    transform = RICSCrop(24)
+    path, _ = export(transform, tmp_path / "crop.onnx", n=32, dtype=torch.float32, batch=8)
+    images = random_image(8, 3, 32, 32, seed=3)
+    crops, origins = load_onnx(path)(images / 255)
+    assert torch.equal(origins, transform.locate(images))
+    assert torch.equal(crops, transform(images / 255))
+
+
+# --- with a model --------------------------------------------------------------------------------
+
+
+def classifier(k: int = 24) -> nn.Sequential:
+    torch.manual_seed(0)
+    normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.2])])
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 22 * 22, 5)
+    )
+    return nn.Sequential(RICSCrop(k), normalise, net).eval()
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_crop_and_model_in_one_file(format: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    model = classifier()
+    path, _ = export(model, tmp_path / f"model.{format}", n=32, format=format)
+    images = random_image(7, 3, 32, 32, seed=5)
+    output, origins = {"onnx": load_onnx, "pt2": load_pt2}[format](path)(images)
+    assert torch.equal(origins, model[0].locate(images))
+    torch.testing.assert_close(output, model(images))
+    assert [file.name for file in tmp_path.iterdir()] == [f"model.{format}"]
+
+
+def test_outputs_have_names(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+
+    class TwoHeads(nn.Module):
+        def forward(self, crops: Tensor) -> dict[str, Tensor]:
+            return {"mean": crops.float().mean((1, 2, 3)), "crops": crops}
+
+    model = nn.Sequential(RICSCrop(12, score="hash"), TwoHeads()).eval()
+    names = {}
+    for name, part in (("lone", model[0]), ("two", model)):
+        graph = onnx.load(export(part, tmp_path / name, n=16).path).graph
+        assert [value.name for value in graph.input] == ["images"]
+        names[name] = [value.name for value in graph.output]
+    assert names == {"lone": ["crops", "origins"], "two": ["output_0", "output_1", "origins"]}
+
+
+# --- nothing wrong is written --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", ["sum.dim_IntList", "maximum.default", "max.dim"])
+def test_what_onnx_runtime_computes_wrongly_is_noticed(
+    operator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, ONNX Runtime has mended the operator, and a line of `_EXACT` can go."""
+    pytest.importorskip("onnxruntime")
+    name, overload = operator.split(".")
+    monkeypatch.delitem(module._EXACT, getattr(getattr(torch.ops.aten, name), overload))
+    (tmp_path / "crop.onnx").write_text("older")
+    with pytest.raises(Exception, match="of the exported graph to equal|invalid model"):
+        export(RICSCrop(24, score="mexican_hat"), tmp_path / "crop.onnx", n=32)
+    assert (tmp_path / "crop.onnx").read_text() == "older"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_difference_is_noticed(
+    which: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = module._WRITERS["pt2"]
+
+    def wrong(*args: Any) -> Run:
+        def run(images: Tensor) -> list[Tensor]:
+            outputs = [output.clone() for output in right(*args)(images)]  # type: ignore[misc]
+            outputs[which][-1].view(-1)[-1] += 1
+            return outputs
+
+        return run
+
+    monkeypatch.setitem(module._WRITERS, "pt2", wrong)
+    name = ("crops", "origins")[which]
+    with pytest.raises(RuntimeError, match=f"Expected `{name}` of the exported graph to equal"):
+        export(RICSCrop(12, score="hash"), tmp_path / "crop.pt2", n=16, format="pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_onnx_runtime_nothing_is_said_to_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.warns(UserWarning, match="crop.onnx was not compared with eager mode"):
+        path, verified = export(RICSCrop(12, score="hash"), tmp_path / "crop.onnx", n=16)
+    assert verified == 0 and path.exists()
+
+
+def test_a_score_of_ones_own(brightest: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    transform = RICSCrop(12, score=brightest)
+    path, _ = export(transform, tmp_path / "crop.onnx", n=16)
+    check(load_onnx(path), transform, random_image(5, 3, 16, 16))
+
+
+def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
+    @register_score("branching")
+    def branching(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        scores = box_sum(channel_sum(pixels), size)
+        return -scores if scores.max() > 100 else scores
+
+    try:
+        for format in ("onnx", "pt2"):
+            with pytest.raises(ValueError, match="without branches on values"):
+                export(RICSCrop(12, score="branching"), tmp_path / "x", n=16, format=format)  # type: ignore[arg-type]
+    finally:
+        unregister_score("branching")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "error", "message"),
+    [
+        (nn.Flatten(), {}, TypeError, "Expected `module` to be a RICSCrop or an nn.Sequential"),
+        (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
+        (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
+        (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
+        (RICSCrop(24), {"format": "pb"}, ValueError, "to be 'onnx' or 'pt2', but got 'pb'"),
+        (RICSCrop(33), {}, ValueError, r"`k` to be at most the image size \(32, 32\)"),
+        (RICSCrop(24), {"n": 0}, ValueError, "Expected `n`"),
+        (RICSCrop(24), {"batch": 0}, ValueError, "Expected `batch` to be positive, but got 0"),
+        (RICSCrop(24, score="random"), {}, ValueError, "use format='pt2' or another score"),
+    ],
+)
+def test_refusals(
+    part: nn.Module,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(error, match=message):
+        export(part, tmp_path / "crop.onnx", **{"n": 32, **options})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Expected the folder of `path` to exist"):
+        export(RICSCrop(24), tmp_path / "no" / "crop.onnx", n=32)
+
+
+def test_sample_images_hold_ties_and_every_level() -> None:
+    images = sample_images((32, 33), 3, torch.uint8)
+    assert images.shape[1:] == (3, 32, 33) and images.dtype == torch.uint8
+    assert torch.equal(images, sample_images((32, 33), 3, torch.uint8))
+    assert torch.equal((sample_images((32, 33), 3, torch.float32) * 255).round(), images.float())
+    flat = images.flatten(1)
+    assert (flat == flat[:, :1]).all(1).any()  # no local maximum: the hash decides
+    tiles = (images[..., 6:, 8:] == images[..., :-6, :-8]).flatten(1).all(1)
+    assert tiles.sum() == 2  # tiled, flat
+
+
+# --- operators -----------------------------------------------------------------------------------
+
+
+def test_replaced_operators_are_the_same_functions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(-(2**63), 2**63 - 1, (2, 4, 5, 6), generator=generator)
+    for dims, keepdim in (([0], True), ([-1], False), ([0, -1], False), ([-2, -3], True)):
+        assert torch.equal(module._sum(x, dims, keepdim), x.sum(dims, keepdim))
+        assert torch.equal(module._amax(x, dims, keepdim), x.amax(dims, keepdim))
+        narrow = (x & 0xFFFF).to(torch.int32)
+        found = module._sum(narrow, dims, keepdim, dtype=torch.int32)
+        assert torch.equal(found, narrow.sum(dims, keepdim, dtype=torch.int32))
+        assert found.dtype == torch.int32
+    for keepdim in (True, False):
+        assert all(map(torch.equal, module._max(x, 1, keepdim), x.max(1, keepdim)))
+    assert torch.equal(module._maximum(x, y), torch.maximum(x, y))
+    assert module._sum(x.float(), [0]) is NotImplemented
+    assert module._maximum(x.float(), y.float()) is NotImplemented
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "crop.pt2"
+    options = ["--k", "10x12", "--n", "16", "--format", "pt2", "--score", "lattice:patch=hash"]
+    rest = ["--shifts", "cyclic", "--batch", "4", "--channels", "1"]
+    result = CliRunner().invoke(main, ["export", str(path), *options, *rest])
+    assert result.exit_code == 0, result.output
+    assert "10 x 12 px crops of 16 px images, equal to the library on " in result.output
+    transform = RICSCrop((10, 12), score=Lattice(patch="hash"), shifts="cyclic")
+    check(load_pt2(path), transform, random_image(4, 1, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--score", "random"], "Expected a score without Fourier transforms for ONNX"),
+        (["--batch", "0"], "Expected 'dynamic' or a number such as 8, but got '0'."),
+        (["--format", "pb"], "'pb' is not one of"),
+        (["--score", "lattice:order=9"], "Expected"),
+    ],
+)
+def test_the_command_refuses(options: list[str], message: str, tmp_path: Path) -> None:
+    start = ["export", str(tmp_path / "x"), "--k", "24", "--n", "32"]
+    result = CliRunner().invoke(main, [*start, *options])
+    assert result.exit_code == 2 and message in result.stderr
+    assert not list(tmp_path.iterdir())
