@@ -1,0 +1,214 @@
+/**
+ * The page: controls and pointer on one side, the experiment and its pictures on the other.
+ *
+ * Photographs lie in photos/ beside this file; an own file is read by the browser and stays there.
+ */
+
+import { COLOURS, drawCrop, drawStage, stageSide } from "./draw.js";
+import { Experiment } from "./experiment.js";
+import { canvasOf, read } from "./image.js";
+import { SCORES } from "./scores.js";
+import { robustnessBound, robustnessLimit } from "./theory.js";
+
+/** Short side of an own photograph, in pixels: like the bundled ones. */
+const SHORT = 400;
+const DELTAS = [1, 3];
+const RANDOM = { moves: 100, delta: 3 };
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowLeft: [0, 1], ArrowRight: [0, -1] };
+
+const root = /** @type {HTMLElement} */ (document.getElementById("rics-playground"));
+/** @type {(name: string) => any} */
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const form = /** @type {HTMLFormElement} */ (root.querySelector("form"));
+const stage = /** @type {HTMLCanvasElement} */ (part("stage"));
+
+/** @type {import("./image.js").Image} */
+let photo;
+/** @type {Experiment} */
+let experiment;
+/** @type {HTMLCanvasElement} */
+let scene;
+/** @type {Promise<Blob>} */
+let wanted;
+let slowest = 0;
+
+// --- the experiment ------------------------------------------------------------------------------
+
+/** @returns {import("./experiment.js").Settings} */
+function settings() {
+  const values = new FormData(form);
+  return {
+    n: Number(values.get("n")),
+    k: Number(values.get("k")),
+    score: String(values.get("score")),
+    cyclic: values.get("shifts") === "cyclic",
+  };
+}
+
+/**
+ * Start to count again.
+ *
+ * @param {import("./experiment.js").Pair} [place]  of the window; by default the centre
+ */
+function restart(place) {
+  form.k.max = form.n.value; // the browser moves k along
+  for (const name of ["n", "k"]) part(name).textContent = form[name].value;
+  experiment = new Experiment(photo, settings(), place);
+  scene = canvasOf(experiment.scene);
+  slowest = 0;
+  part("latency").textContent = "";
+  part("verdict").textContent = "";
+  draw();
+  describe();
+}
+
+/**
+ * Move the window, as an event asked for.
+ *
+ * @param {import("./experiment.js").Pair} place
+ * @param {Event} event
+ */
+function move(place, event) {
+  const before = { ...experiment.counts };
+  if (!experiment.moveTo(place)) return;
+  draw();
+  const kept = (/** @type {"centre" | "rics"} */ name) =>
+    experiment.counts[name] > before[name] ? "kept" : "changed";
+  part("verdict").textContent = `Centre crop: ${kept("centre")}. RICS crop: ${kept("rics")}.`;
+  const latency = performance.now() - event.timeStamp;
+  slowest = Math.max(slowest, latency);
+  const times = [latency, slowest].map((time) => `${time.toFixed(1)} ms`);
+  part("latency").textContent = `Answered in ${times[0]}, at most ${times[1]} so far.`;
+}
+
+// --- what is shown -------------------------------------------------------------------------------
+
+function draw() {
+  const { window, choice, centreOrigin, settings } = experiment;
+  drawStage(stage, experiment, scene, form.overlay.checked);
+  drawCrop(part("centre"), window, centreOrigin, settings.k);
+  drawCrop(part("rics"), window, choice.origin, settings.k);
+  root.dataset.place = experiment.place.join();
+  root.dataset.origin = choice.origin.join();
+  count();
+}
+
+function count() {
+  const { moves, ...kept } = experiment.counts;
+  part("moves").textContent = String(moves);
+  for (const [name, count] of Object.entries(kept)) {
+    part(`${name}-kept`).textContent = name === "theory" ? count.toFixed(1) : String(count);
+    part(`${name}-share`).textContent = moves ? percent(count / moves) : "–";
+  }
+}
+
+/** What theory says for these settings. */
+function describe() {
+  const { n, k, score, cyclic } = experiment.settings;
+  const bounds = DELTAS.map((delta) => {
+    const bound = percent(robustnessBound(n, k, delta, experiment.order));
+    const limit = percent(robustnessLimit(n, k, delta));
+    return `${bound} within ${delta} px (no rule can promise more than ${limit})`;
+  });
+  part("theory").textContent = cyclic
+    ? "Theorem 2: every cyclic shift keeps the crop."
+    : `Share of scenes whose crop no shift changes, at least: ${bounds.join("; ")}.`;
+  part("caveat").hidden = cyclic || SCORES[score].pseudoRandom;
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+// --- what is done --------------------------------------------------------------------------------
+
+/**
+ * Show a photograph, or say why not.
+ *
+ * @param {Promise<Blob>} blob
+ * @param {number} [short]  side to scale it to
+ */
+async function show(blob, short) {
+  wanted = blob;
+  root.ariaBusy = "true";
+  let problem = "";
+  try {
+    const image = await read(await blob, short);
+    if (blob !== wanted) return; // another one was asked for meanwhile
+    photo = image;
+    restart();
+  } catch (error) {
+    problem = `This photograph cannot be read: ${error instanceof Error ? error.message : error}`;
+  }
+  part("error").textContent = problem;
+  root.ariaBusy = "false";
+}
+
+function showBundled() {
+  form.own.value = "";
+  const url = new URL(`photos/${form.photo.value}.png`, import.meta.url);
+  return show(
+    fetch(url).then((response) => {
+      if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+      return response.blob();
+    }),
+  );
+}
+
+/** @param {PointerEvent} down */
+function drag(down) {
+  if (down.button !== 0) return;
+  const from = experiment.place, scale = stageSide(experiment.settings.n) / stage.clientWidth;
+  const follow = (/** @type {PointerEvent} */ event) => {
+    const dy = Math.round((event.clientY - down.clientY) * scale);
+    const dx = Math.round((event.clientX - down.clientX) * scale);
+    move([from[0] - dy, from[1] - dx], event);
+  };
+  stage.setPointerCapture(down.pointerId);
+  stage.addEventListener("pointermove", follow);
+  const end = () => stage.removeEventListener("pointermove", follow);
+  stage.addEventListener("lostpointercapture", end, { once: true });
+}
+
+/** @param {KeyboardEvent} event */
+function press(event) {
+  const arrow = ARROWS[event.key];
+  if (!arrow) return;
+  event.preventDefault();
+  const [y, x] = experiment.place, step = event.shiftKey ? 10 : 1;
+  move([y + step * arrow[0], x + step * arrow[1]], event);
+}
+
+/** Many random moves, in portions, so that the page goes on answering. */
+async function sample() {
+  const current = experiment;
+  for (let i = 0; i < RANDOM.moves && current === experiment; i++) {
+    current.moveAtRandom(RANDOM.delta);
+    if (i % 5 === 4) {
+      count();
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+}
+
+stage.addEventListener("pointerdown", drag);
+stage.addEventListener("keydown", press);
+new ResizeObserver(() => experiment && draw()).observe(stage);
+part("random").addEventListener("click", sample);
+part("reset").addEventListener("click", () => restart(experiment.place));
+form.addEventListener("submit", (event) => event.preventDefault());
+form.photo.addEventListener("change", showBundled);
+form.own.addEventListener("change", () => {
+  if (form.own.files.length === 0) return;
+  form.photo.selectedIndex = -1;
+  show(Promise.resolve(form.own.files[0]), SHORT);
+});
+for (const name of ["n", "k", "score"]) {
+  form[name].addEventListener("input", () => restart(experiment.place));
+}
+for (const choice of form.shifts) choice.addEventListener("input", () => restart());
+form.overlay.addEventListener("input", draw);
+for (const [name, colour] of Object.entries(COLOURS)) root.style.setProperty(`--${name}`, colour);
+showBundled();

@@ -1,0 +1,148 @@
+"""A headless Chromium to drive a page with, over the DevTools protocol's pipe: needs no package."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --remote-debugging-pipe "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-dev-shm-usage --force-device-scale-factor=1"
+).split()
+EXEC = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads commands from file descriptor 3 and answers on 4."""
+TIMEOUT = 60.0
+
+
+def find() -> str | None:
+    """Path of a Chromium or Chrome, if there is one."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, answers
+        self._count, self._buffer, self._session = 0, b"", {}
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": attached["sessionId"]}
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """One command of the protocol, and its answer."""
+        self._count += 1
+        command = {"id": self._count, "method": method, "params": params, **self._session}
+        os.write(self._commands, json.dumps(command).encode() + b"\0")
+        while (answer := self._read()).get("id") != self._count:
+            pass  # an event
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            if not select.select([self._answers], [], [], TIMEOUT)[0]:
+                raise TimeoutError(f"Chromium did not answer within {TIMEOUT} s.")
+            if not (data := os.read(self._answers, 2**20)):
+                raise RuntimeError("Chromium has ended.")
+            self._buffer += data
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the page, awaited."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"]["exception"].get("description"))
+        return answer["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Until an expression holds in the page."""
+        self.evaluate(f"""new Promise((resolve) => {{
+          const look = () => ({condition}) ? resolve() : setTimeout(look, 20);
+          look();
+        }})""")
+
+    def next_frame(self) -> None:
+        """Until the events so far are handled, which browsers hand out frame by frame."""
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+    def mouse(self, kind: str, x: float, y: float, **params: Any) -> None:
+        """A mouse event: "Pressed", "Moved" or "Released"."""
+        options = {"button": "left", "clickCount": 1, "buttons": int(kind != "Released"), **params}
+        self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **options)
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        """A touch event: "Start", "Move" or "End"."""
+        at = [{"x": x, "y": y} for x, y in points]
+        self.call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=at)
+
+    def press(self, key: str, modifiers: int = 0) -> None:
+        """A key, down and up; modifiers 8: with Shift."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, modifiers=modifiers)
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as PNG."""
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+
+@contextmanager
+def page(chromium: str, profile: Path) -> Iterator[Page]:
+    """A tab of a Chromium of its own, which ends with it.
+
+    Args:
+        chromium: path of the program.
+        profile: a new folder for its files.
+    """
+    (theirs_in, ours_out), (ours_in, theirs_out) = _pipe(), _pipe()
+    ends = [str(theirs_in), str(theirs_out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", EXEC, *ends, chromium, *FLAGS, f"--user-data-dir={profile}"],
+        pass_fds=(theirs_in, theirs_out),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs_in)
+    os.close(theirs_out)
+    try:
+        yield Page(ours_out, ours_in)
+    finally:
+        os.close(ours_out)  # asks it to end
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        os.close(ours_in)
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends stay clear of the descriptors 3 and 4."""
+    low = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return read, write

@@ -1,0 +1,470 @@
+"""The playground in a real browser: its numbers are those of the package, and it can be used."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise, product
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor
+
+from rics_transforms import get_score, locate, theory
+from rics_transforms.exact import integer_image
+from rics_transforms.scores import complete_levels, mexican_hat_factors
+from rics_transforms.selection import Geometry, patch_map
+
+from . import chromium, reference
+from .chromium import Page
+from .conftest import random_image
+
+DOCS = Path(__file__).parent.parent / "docs"
+SCORES = ("lattice", "hash", "mexican_hat", "saliency")
+SHIFTS = ("realistic", "cyclic")
+SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Playground</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root {{ color-scheme: light dark; font-family: sans-serif }}
+body {{ margin: 1rem auto; max-width: 60rem; padding: 0 0.75rem }}</style></head>
+<body><h1 id="playground">Playground</h1>{}</body></html>"""
+"""What a site puts around the page, at the least."""
+
+IDLE = "document.querySelector('#rics-playground')?.ariaBusy === 'false'"
+Place = tuple[int, int]
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The playground as a site holds it: `index.html` beside the scripts and the photographs."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS / "playground", folder, dirs_exist_ok=True)
+    spec = importlib.util.spec_from_file_location("photos", DOCS / "playground" / "photos.py")
+    assert spec is not None and spec.loader is not None
+    photos = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(photos)
+    photos.write(folder / "photos")
+    text = (DOCS / "playground.md").read_text(encoding="utf-8")
+    html = text[text.index("<link") : text.index("</script>") + len("</script>")]
+    (folder / "index.html").write_text(SHELL.format(html), encoding="utf-8")
+    return folder
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, and remembers what was asked for."""
+
+    requests: list[str] = []  # noqa: RUF012
+
+    def log_message(self, format: str, *args: Any) -> None:
+        self.requests.append(self.requestline)
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = chromium.find()
+    if program is None:
+        pytest.skip(f"needs a browser: none of {', '.join(chromium.NAMES)} is installed")
+    with chromium.page(program, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page, url: str) -> Page:
+    """The playground, freshly loaded."""
+    browser.call("Page.navigate", url=url)
+    browser.wait(IDLE)
+    return browser
+
+
+def run(page: Page, function: str, *arguments: Any) -> Any:
+    """Call an async function in the page, after loading the playground's modules."""
+    names = ("hashing", "image", "scores", "selection", "theory")
+    modules = ", ".join(f"...await import('/{name}.js')" for name in names)
+    listed = ", ".join(json.dumps(argument) for argument in arguments)
+    return page.evaluate(
+        f"(async () => {{ const m = {{{modules}}}; return ({function})({listed}) }})()"
+    )
+
+
+def photo(site: Path, name: str) -> Tensor:
+    """A photograph of the playground, uint8 ``[3, H, W]``."""
+    with PIL.Image.open(site / "photos" / f"{name}.png") as image:
+        return torch.from_numpy(np.array(image)).movedim(-1, 0)
+
+
+def cut(image: Tensor, place: Place, n: int) -> Tensor:
+    return image[:, place[0] : place[0] + n, place[1] : place[1] + n]
+
+
+def as_rgba(image: Tensor) -> str:
+    """The bytes of `ImageData`, in base64."""
+    opaque = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)
+    return base64.b64encode(opaque.contiguous().numpy().tobytes()).decode()
+
+
+DECODE = """({ data, n }) => ({
+  data: Uint8ClampedArray.from(atob(data), (c) => c.charCodeAt(0)), height: n, width: n,
+})"""
+
+
+# --- the same numbers ----------------------------------------------------------------------------
+
+
+def test_origins_on_photographs(page: Page, site: Path) -> None:
+    names = sorted(path.stem for path in (site / "photos").iterdir())
+    sizes = [(256, 224), (224, 140), (97, 64)]
+    generator = np.random.default_rng(0)
+    cases = []
+    for name, score, shifts, (n, k) in product(names, SCORES, SHIFTS, sizes):
+        limits = np.array(photo(site, name).shape[1:]) - n + 1
+        place = [int(v) for v in generator.integers(limits)]
+        cases.append({"name": name, "score": score, "cyclic": shifts == "cyclic", "n": n, "k": k})
+        cases[-1]["place"] = place
+    found = run(
+        page,
+        """async (cases) => {
+          const photos = {}, origins = [];
+          for (const { name, score, cyclic, n, k, place } of cases) {
+            photos[name] ??= await m.read(await (await fetch(`photos/${name}.png`)).blob());
+            const window = m.cut(photos[name], ...place, n);
+            origins.push(m.locate(window, k, m.SCORES[score], cyclic).origin);
+          }
+          return origins;
+        }""",
+        cases,
+    )
+    expected = [
+        locate(
+            cut(photo(site, c["name"]), c["place"], c["n"]),
+            c["k"],
+            score=c["score"],
+            shifts=SHIFTS[c["cyclic"]],
+        ).tolist()
+        for c in cases
+    ]
+    assert len(expected) == 120
+    assert found == expected
+
+
+def test_origins_on_degenerate_images(page: Page) -> None:
+    """Flat images and patterns: all is decided by fallback levels and ties."""
+    sizes = [(24, 20), (24, 9), (23, 12), (24, 24), (20, 3), (20, 4), (16, 1)]
+    cases, expected = [], []
+    for name, score, shifts, (n, k) in product(reference.ZOO, SCORES, SHIFTS, sizes):
+        image = reference.zoo_image(name, n, n)
+        cyclic = shifts == "cyclic"
+        cases.append({"data": as_rgba(image), "n": n, "k": k, "score": score, "cyclic": cyclic})
+        expected.append(locate(image, k, score=score, shifts=shifts).tolist())
+    found = run(
+        page,
+        f"""(cases) => cases.map(({{ k, score, cyclic, ...image }}) =>
+          m.locate(({DECODE})(image), k, m.SCORES[score], cyclic).origin)""",
+        cases,
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("name", SCORES)
+def test_score_maps(page: Page, name: str, shifts: str) -> None:
+    """Every score of every level, not only where the highest one is."""
+    n, k = 61, 46
+    image, score = random_image(3, n, n), get_score(name)
+    geometry = Geometry.of((n, n), (k, k), score, shifts == "cyclic")
+    t = geometry.t
+    expected = [
+        patch_map(integer_image(image)[None, None], t, level, geometry.cyclic).flatten().tolist()
+        for level in complete_levels(score, t)
+    ]
+    found = run(
+        page,
+        f"""(image, name, t, cyclic) => {{
+          const window = ({DECODE})(image);
+          const whole = cyclic ? m.cut(window, 0, 0, window.width + t - 1) : window;
+          return m.SCORES[name].levels(t).map((level) => Array.from(level.map(whole, t), String));
+        }}""",
+        {"data": as_rgba(image), "n": n},
+        name,
+        t[0],
+        geometry.cyclic,
+    )
+    assert [[int(float(v) if "." in v else v) for v in level] for level in found] == expected
+
+
+def test_filters_of_the_mexican_hat(page: Page) -> None:
+    """Float64 rounds like decimal arithmetic, for every crop size that the slider offers."""
+    sizes = page.evaluate("['min', 'max'].map((end) => +document.querySelector('[name=k]')[end])")
+    found = run(
+        page,
+        """(least, most) => Array.from({ length: most - least + 1 }, (_, i) =>
+          m.paperHatSigmas(least + i).map((sigma) => {
+            const { u, g } = m.paperHatFilters(least + i, sigma);
+            return [Array.from(u), Array.from(g)];
+          }))""",
+        *sizes,
+    )
+    for k, filters in enumerate(found, start=sizes[0]):
+        for scale, (u, g) in zip((50, 20, 9), filters, strict=True):
+            assert (u, g) == mexican_hat_factors(k, scale * k / 140), k
+
+
+def test_theory(page: Page) -> None:
+    cases = [(n, k, d) for n in (64, 256) for k in (32, 47, n - 5, n) for d in (0, 1, 3, 40)]
+    found = run(
+        page,
+        """(cases) => cases.map(([n, k, delta]) => {
+          const order = m.latticeOrder(n, k), shift = [-delta, delta >> 1];
+          return [order, m.patchSize(n, k, order), m.robustnessBound(n, k, delta, order),
+            m.robustnessLimit(n, k, delta), m.shiftConsistency(n, k, shift, order)];
+        })""",
+        cases,
+    )
+    for (n, k, delta), numbers in zip(cases, found, strict=True):
+        order = theory.lattice_order(n, k)[0]
+        assert numbers[:2] == [order, theory.patch_size(n, k, order)[0]]
+        assert numbers[2:] == pytest.approx(
+            [
+                float(theory.robustness_bound(n, k, delta, order)),
+                float(theory.robustness_limit(n, k, delta)),
+                float(theory.shift_consistency(n, k, (-delta, delta // 2), order)),
+            ],
+            rel=1e-12,
+        )
+
+
+# --- the page in use -----------------------------------------------------------------------------
+
+
+def choose(page: Page, **values: str) -> None:
+    """Set controls as a visitor does."""
+    for name, value in values.items():
+        page.evaluate(
+            f"""(() => {{
+              const form = document.querySelector('#rics-playground form');
+              const list = form.elements[{name!r}];
+              const control = list instanceof RadioNodeList
+                ? [...list].find((one) => one.value === {value!r}) : list;
+              if (control.type === 'radio') return control.click();
+              control.value = {value!r};
+              for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
+            }})()"""
+        )
+    page.wait(IDLE)
+
+
+def text(page: Page, part: str) -> str:
+    content: str = page.evaluate(f"document.querySelector('[data-part={part}]').textContent")
+    return content
+
+
+def pair(page: Page, name: str) -> Place:
+    y, x = page.evaluate(
+        f"document.querySelector('#rics-playground').dataset.{name}.split(',').map(Number)"
+    )
+    return y, x
+
+
+def stage_box(page: Page) -> tuple[float, float, float]:
+    """Middle of the stage, and the pixels of the screen that one of the photograph takes."""
+    x, y, width = page.evaluate(
+        """(() => {
+          const stage = document.querySelector('[data-part=stage]');
+          stage.scrollIntoView({ block: 'center' });
+          const { left, top, width } = stage.getBoundingClientRect();
+          return [left + width / 2, top + width / 2, width];
+        })()"""
+    )
+    n = int(text(page, "n"))
+    return x, y, width / (n + 72)
+
+
+def expect_counts(
+    page: Page, crops: list[Place], places: list[Place], cyclic: bool = False
+) -> None:
+    """The counters agree with a list of the window's places and the crops chosen there."""
+    n, k = int(text(page, "n")), int(text(page, "k"))
+    moves = len(places) - 1
+    if cyclic:
+        crops = [(y % n, x % n) for y, x in crops]
+    kept = sum(a == b for a, b in pairwise(crops))
+    order = theory.lattice_order(n, k)
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(places)]
+    bound = 1 if cyclic else sum(theory.shift_consistency(n, k, s, order) for s in steps) / moves
+    assert int(text(page, "moves")) == moves
+    assert (text(page, "rics-kept"), text(page, "centre-kept")) == (str(kept), "0")
+    assert text(page, "rics-share") == f"{100 * kept / moves:.1f} %"
+    assert text(page, "theory-share") == f"{100 * float(bound):.1f} %"
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_mouse(page: Page, site: Path, name: str) -> None:
+    """A drag by many small steps: every origin on the way is the package's, and counted."""
+    choose(page, photo=name, n="224", k="180")
+    start = pair(page, "place")
+    x, y, unit = stage_box(page)
+    places, crops, latencies = [start], [], []
+    page.mouse("Pressed", x, y)
+    for step in range(30):
+        origin = locate(cut(photo(site, name), places[-1], 224), 180).tolist()
+        assert list(pair(page, "origin")) == origin
+        crops.append((places[-1][0] + origin[0], places[-1][1] + origin[1]))
+        dy, dx = (3 * (step + 1), 2 * (step % 7) + 1)
+        page.mouse("Moved", x - dx * unit, y - dy * unit)
+        page.next_frame()
+        places.append(pair(page, "place"))
+        assert places[-1] == (min(start[0] + dy, photo(site, name).shape[1] - 224), start[1] + dx)
+        latencies.append(float(re.findall(r"[\d.]+", text(page, "latency"))[0]))
+    page.mouse("Released", x, y)
+    page.mouse("Moved", x + 50, y, buttons=0, button="none")
+    assert pair(page, "place") == places[-1]  # released is released
+    crops.append(tuple(np.add(places[-1], pair(page, "origin")).tolist()))
+    expect_counts(page, crops, places)
+    latencies.sort()
+    print(f"answered in {latencies[15]:.1f} ms (median), {latencies[-1]:.1f} ms (most)")
+
+
+def test_keyboard(page: Page) -> None:
+    """The stage is reached with Tab, shows it, and moves the photograph by 1 or 10 pixels."""
+    start = pair(page, "place")
+    page.press("Tab")
+    focused = "document.querySelector('[data-part=stage]:focus-visible')"
+    assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    page.press("ArrowRight")
+    page.press("ArrowUp")
+    assert pair(page, "place") == (start[0] + 1, start[1] - 1)
+    page.press("ArrowLeft", modifiers=8)
+    page.press("ArrowDown", modifiers=8)
+    assert pair(page, "place") == (start[0] - 9, start[1] + 9)
+    assert text(page, "moves") == "4"
+    ends = {"Down": (0, 0), "Right": (1, 0), "Up": (0, 144), "Left": (1, 144)}
+    for direction, (axis, end) in ends.items():  # the window of 256 stays on the 400 pixels
+        for _ in range(16):
+            page.press(f"Arrow{direction}", modifiers=8)
+        assert pair(page, "place")[axis] == end
+
+
+def test_touch_and_cyclic_shifts(page: Page, site: Path) -> None:
+    """On the torus no shift changes the crop, however far."""
+    choose(page, shifts="cyclic", n="200", k="150")
+    image = photo(site, "astronaut")
+    middle = [(side - 200) // 2 for side in image.shape[1:]]
+    tile = cut(image, (middle[0], middle[1]), 200)
+    x, y, unit = stage_box(page)
+    places, crops = [pair(page, "place")], [pair(page, "origin")]
+    page.touch("Start", (x, y))
+    for step in range(1, 9):
+        page.touch("Move", (x - 13 * step * unit, y + 11 * step * unit))
+        page.next_frame()
+        place = pair(page, "place")
+        assert place == (-11 * step, 13 * step)
+        rolled = tile.roll((-place[0], -place[1]), (-2, -1))
+        assert list(pair(page, "origin")) == locate(rolled, 150, shifts="cyclic").tolist()
+        places.append(place)
+        crops.append(tuple(np.add(place, pair(page, "origin")).tolist()))
+    page.touch("End")
+    assert len({(a % 200, b % 200) for a, b in crops}) == 1
+    expect_counts(page, crops, places, cyclic=True)
+
+
+def test_random_moves(page: Page) -> None:
+    before = pair(page, "place"), pair(page, "origin")
+    page.evaluate("document.querySelector('[data-part=random]').click()")
+    page.wait("document.querySelector('[data-part=moves]').textContent > 85")
+    assert (pair(page, "place"), pair(page, "origin")) == before
+    assert int(text(page, "centre-kept")) == 0
+    assert int(text(page, "rics-kept")) > int(text(page, "moves")) / 2
+    page.evaluate("document.querySelector('[data-part=reset]').click()")
+    assert text(page, "moves") == "0"
+
+
+def test_bounds_in_words(page: Page) -> None:
+    assert "86.7 % within 1 px (no rule can promise more than 88.2 %)" in text(page, "theory")
+    choose(page, score="saliency")
+    assert "78.4 % within 1 px" in text(page, "theory")
+    assert not page.evaluate("document.querySelector('[data-part=caveat]').hidden")
+
+
+def give(page: Page, path: Path) -> None:
+    """Choose an own file."""
+    root = page.call("DOM.getDocument")["root"]["nodeId"]
+    node = page.call("DOM.querySelector", nodeId=root, selector="[name=own]")["nodeId"]
+    page.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+    page.wait(f"document.querySelector('[name=photo]').selectedIndex === -1 && {IDLE}")
+
+
+def test_an_own_photograph_stays_in_the_browser(page: Page, tmp_path: Path) -> None:
+    PIL.Image.effect_noise((900, 600), 60).save(tmp_path / "own.png")
+    asked = len(Handler.requests)
+    give(page, tmp_path / "own.png")
+    assert pair(page, "place") == (72, 172)  # the middle of 400 x 600 pixels
+    assert len(Handler.requests) == asked
+
+
+def test_an_unreadable_file_is_named(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "own.png").write_text("no image")
+    give(page, tmp_path / "own.png")
+    assert text(page, "error").startswith("This photograph cannot be read")
+    choose(page, photo="rocket")
+    assert text(page, "error") == ""
+
+
+def test_needs_nothing_from_outside(page: Page, url: str, site: Path) -> None:
+    names = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert {"app.js", "selection.js", "playground.css"} <= {
+        name.rsplit("/", 1)[1] for name in names
+    }
+    assert all(name.startswith(url) for name in names)
+
+
+def test_every_control_has_a_label(page: Page) -> None:
+    controls = "[...document.querySelectorAll('#rics-playground :is(input, select)')]"
+    assert page.evaluate(f"{controls}.length") == 8
+    unnamed = page.evaluate(
+        f"{controls}.filter((one) => !one.labels.length).map((one) => one.name)"
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [420, 1200])
+def test_layout(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
+    """Nothing is cut off on a phone, and a picture of the page shows more than the ground."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.call("Emulation.setEmulatedMedia", features=[feature])
+    page.evaluate("document.querySelector('[name=overlay]').click()")
+    page.press("Tab")
+    page.press("ArrowRight")
+    page.next_frame()
+    page.screenshot(tmp_path / "page.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    with PIL.Image.open(tmp_path / "page.png") as image:
+        pixels = np.asarray(image.convert("L"))
+    assert (pixels[-5:].mean() > 200) == (scheme == "light")
+    assert pixels.std() > 30
+    page.call("Emulation.clearDeviceMetricsOverride")
