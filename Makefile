@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-albumentationsx lint types bench docs clean
+.PHONY: demo test test-albumentationsx lint types bench docs docs-serve clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
 	rm -rf demo
@@ -34,8 +34,11 @@ types: .venv/ready
 bench: .venv/ready  ## print the tables of every benchmark
 	set -e; for script in $$(grep -l "^def main" benchmarks/*.py); do $(BIN)/python $$script; done
 
-docs: .venv/ready-docs
-	test ! -f mkdocs.yml || $(BIN)/mkdocs build --strict
+docs: .venv/ready  ## the documentation in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: .venv/ready  ## the same at http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
 	rm -rf .venv .venv-x .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
@@ -43,10 +46,6 @@ clean:
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable ".[dev]"
-	touch $@
-
-.venv/ready-docs: .venv/ready
-	$(BIN)/pip install --quiet --editable ".[docs]"
 	touch $@
 
 PURELIB = import sysconfig; print(sysconfig.get_path('purelib'))

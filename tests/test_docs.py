@@ -1,18 +1,51 @@
-"""Every Python block of the documentation runs, page by page, in the order of the page."""
+"""The documentation: its Python blocks run, and what its pages refer to is there."""
 
+import ast
+import importlib
 import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
-DOCS = Path(__file__).parents[1] / "docs"
+from rics_transforms import theory
+
+from . import chromium
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 ELSEWHERE = {"recipes"}  # with the files that it reads: test_recipes.py
-PAGES = {path.stem: path for path in sorted(DOCS.rglob("*.md")) if path.stem not in ELSEWHERE}
+PAGES = {path.relative_to(DOCS).with_suffix("").as_posix(): path for path in DOCS.rglob("*.md")}
 # Ray warns of its own settings when it reads them
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports modules of docs/figures by name."""
+    monkeypatch.syspath_prepend(DOCS)
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"figures.{name}")
+
+    return load
+
+
+def text_of_all() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in PAGES.values())
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - ELSEWHERE))
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGES[page].read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -20,3 +53,176 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for match in re.finditer(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
         above = text[: match.start(1)].count("\n")
         exec(compile("\n" * above + match[1], PAGES[page].name, "exec"), scope)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    assert set(re.findall(r"([\w/]+)\.md$", navigation, flags=re.MULTILINE)) == set(PAGES)
+
+
+def test_scripts_and_tests_that_pages_name_are_there() -> None:
+    text = text_of_all()
+    named = set(re.findall(r"`((?:benchmarks|docs|tests)/[\w/]+\.\w+)`", text))
+    assert len(named) > 5
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    tests = set(re.findall(r"`(tests/\w+\.py)::(\w+)`", text))
+    assert len(tests) > 8
+    assert {(file, name) for file, name in tests if name not in functions(ROOT / file)} == set()
+
+
+def functions(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+# --- figures and tables --------------------------------------------------------------------------
+
+
+def test_every_table_and_chart_can_be_made(figures: Any) -> None:
+    places = re.findall(r"^\[\[(table|chart): (\w+)\]\]$", text_of_all(), flags=re.MULTILINE)
+    assert {kind for kind, _ in places} == {"table", "chart"}
+    for kind, name in places:
+        made = getattr(figures(f"{kind}s"), name)()
+        assert made.startswith("<svg") if kind == "chart" else made
+
+
+def test_every_picture_is_drawn(figures: Any) -> None:
+    drawn = figures("pictures").DRAWN
+    assert set(re.findall(r"\]\(figures/([\w.]+)\)", text_of_all())) == set(drawn)
+    for draw in drawn.values():
+        content = draw()
+        assert content.startswith(b"\xff\xd8\xff")
+        assert len(content) < 200_000
+
+
+def test_the_crop_that_the_picture_shows_stays(figures: Any) -> None:
+    pictures = figures("pictures")
+    scene = pictures.photograph("coffee", pictures.N + 2 * pictures.SHIFT)
+    size, shift = pictures.N, pictures.SHIFT
+    windows = [scene.crop((s, s, s + size, s + size)) for s in (shift, 2 * shift)]
+    before, after = (
+        torch.tensor(pictures.decide(window, pictures.K, "lattice").origin) for window in windows
+    )
+    assert torch.equal(before, after + shift)
+
+
+def test_the_table_of_guarantees(figures: Any) -> None:
+    rows = figures("tables").guarantee().replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    assert "| 256, 224 | 33 | 7, 26 | 78.4 / 86.7 / 88.2 | 47.9 / 63.6 / 66.9 |" in rows[3]
+
+
+def test_formulas_become_mathml(figures: Any) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("latex2mathml")
+    html = '<p><span class="arithmatex">\\(a &lt; b\\)</span></p>'
+    assert "<mo>&#x0003C;</mo>" in figures("hook").on_page_content(html)
+
+
+def test_doctests_are_fenced(figures: Any) -> None:
+    pytest.importorskip("griffe")
+    text = "Text.\n\n    >>> 1 + 1\n    2\n\nMore.\n>>> 3\n3"
+    fenced = (
+        "Text.\n\n    ```pycon\n    >>> 1 + 1\n    2\n    ```\n\nMore.\n```pycon\n>>> 3\n3\n```"
+    )
+    assert figures("doctests").fence(text) == fenced
+
+
+# --- the calculator ------------------------------------------------------------------------------
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the calculator and the scripts."""
+
+    def do_GET(self) -> None:
+        if self.path != "/choose/":
+            return super().do_GET()
+        text = PAGES["choose"].read_text(encoding="utf-8")
+        html = text[text.index("<section") : text.index("</script>")] + "</script>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(f"<!doctype html><title>Calculator</title>{html}".encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def calculator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+    program = chromium.find()
+    if program is None:
+        pytest.skip(f"needs a browser: none of {', '.join(chromium.NAMES)} is installed")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(DOCS)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    with chromium.page(program, tmp_path_factory.mktemp("profile")) as page:
+        page.call("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/choose/")
+        page.wait("document.querySelector('[data-part=m]')?.textContent === '33'")
+        yield page
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def shown(page: chromium.Page, **fields: float) -> dict[str, str]:
+    """What the calculator says after these numbers were typed in."""
+    found: dict[str, str] = page.evaluate(
+        f"""(() => {{
+          const form = document.querySelector(".calculator form");
+          for (const [name, value] of Object.entries({fields})) form[name].value = value;
+          form.dispatchEvent(new Event("input"));
+          const parts = [...document.querySelectorAll("[data-part]")];
+          return Object.fromEntries(parts.map((p) => [p.dataset.part, p.textContent]));
+        }})()"""
+    )
+    return found
+
+
+def percent(share: Fraction) -> float:
+    return 100 * float(share)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "delta", "target"),
+    [(256, 224, 1, 90), (224, 140, 9, 40), (300, 80, 3, 99.5), (64, 60, 5, 10), (40, 40, 0, 100)],
+)
+def test_calculator_agrees_with_theory(
+    calculator: chromium.Page, n: int, k: int, delta: int, target: float
+) -> None:
+    found = shown(calculator, n=n, k=k, delta=delta, target=target)
+    order = theory.lattice_order(n, k)
+    expected = {
+        "paper": theory.robustness_bound(n, k, delta),
+        "lattice": theory.robustness_bound(n, k, delta, order),
+        "limit": theory.robustness_limit(n, k, delta),
+        "paper-one": theory.shift_consistency(n, k, delta),
+        "lattice-one": theory.shift_consistency(n, k, delta, order),
+    }
+    for name, share in expected.items():
+        assert float(found[name].removesuffix(" %")) == pytest.approx(percent(share), abs=0.051)
+    assert (found["m"], found["order"]) == (f"{n - k + 1}", f"{order[0]}")
+    assert found["patch"] == f"{theory.patch_size(n, k, order)[0]}"
+    for name, asked in (("paper-size", 1), ("lattice-size", None)):
+        assert found[name] == largest(n, delta, target, asked)
+    assert not found["error"]
+
+
+def largest(n: int, delta: int, target: float, order: int | None) -> str:
+    try:
+        return f"{theory.crop_size_for(n, delta, Fraction(str(target)) / 100, order)} px"
+    except ValueError:
+        return "none"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"n": 100, "k": 101, "delta": 1}, "Expected k to be at most 100, but got 101."),
+        ({"n": 100, "k": 1.5, "delta": 1}, "Expected whole numbers within the ranges"),
+        ({"n": 100, "k": 50, "delta": -1}, "Expected whole numbers within the ranges"),
+    ],
+)
+def test_calculator_refuses(
+    calculator: chromium.Page, fields: dict[str, float], words: str
+) -> None:
+    assert words in shown(calculator, **fields)["error"]

@@ -1,0 +1,68 @@
+"""What MkDocs does to the pages: figures, tables and formulas are made while the site is built.
+
+- A line ``[[table: name]]`` or ``[[chart: name]]`` becomes what that function of `tables` or
+  `charts` returns.
+- Links to ``figures/NAME`` lead to the picture that `pictures` draws.
+- Formulas become MathML, which browsers show without any script.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+sys.path.append(str(Path(__file__).parents[1]))
+from figures import charts, pictures, tables
+from playground import photos
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
+TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
+CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
+BAR = "<mo>&#x0007C;</mo>"
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pictures, and the photographs of the playground."""
+    drawn = {f"figures/{name}": draw() for name, draw in pictures.DRAWN.items()}
+    for name, content in (drawn | _photographs()).items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Fill in the tables."""
+    return TABLE.sub(lambda found: getattr(tables, found[1])(), markdown)
+
+
+def on_page_content(html: str, **kwargs: Any) -> str:
+    """Draw the charts, and turn formulas into MathML."""
+    html = CHART.sub(lambda found: getattr(charts, found[1])(), html)
+    return FORMULA.sub(lambda found: mathml(found[2], found[1]), html)
+
+
+def mathml(latex: str, tag: str) -> str:
+    """A formula as MathML: in the line (span), or in a block of its own (div)."""
+    plain = latex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    formula: str = convert(plain, display="block" if tag == "div" else "inline")
+    formula = formula.replace(
+        BAR, BAR.replace("<mo>", '<mo lspace="0" rspace="0" stretchy="false">')
+    )
+    return f'<{tag} class="formula">{formula}</{tag}>'
+
+
+def _photographs() -> dict[str, bytes]:
+    """Those of the playground, by place on the site."""
+    return {f"playground/photos/{name}.png": _png(photos.photograph(name)) for name in photos.NAMES}
+
+
+def _png(image: PIL.Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()

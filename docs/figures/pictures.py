@@ -1,0 +1,101 @@
+"""The pictures of the pages, as JPEG files: how crops are chosen in photographs that anyone has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import PIL.Image
+import skimage.data
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from rics_transforms import list_scores
+from rics_transforms.explain import CROP, PATCH, Decision, decide
+
+N, K, SHIFT = 256, 224, 5
+
+
+def photograph(name: str, side: int) -> PIL.Image.Image:
+    """The middle of a photograph of scikit-image, at a short side of so many pixels."""
+    image = PIL.Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    scale = side / min(image.size)
+    width, height = (round(length * scale) for length in image.size)
+    image = image.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))
+
+
+def how() -> bytes:
+    """The choice of the default score, before and after a shift."""
+    scene = photograph("coffee", N + 2 * SHIFT)
+    window = scene.crop((SHIFT, SHIFT, SHIFT + N, SHIFT + N))
+    moved = scene.crop((2 * SHIFT, 2 * SHIFT, 2 * SHIFT + N, 2 * SHIFT + N))
+    before, after = decide(window, K, "lattice"), decide(moved, K, "lattice")
+    figure = Figure(figsize=(8, 8.6), layout="constrained")
+    axes = figure.subplots(2, 2)
+    _draw_image(axes[0, 0], window, before, "The window, its best patch, the crop")
+    _draw_scores(axes[0, 1], before, "Score of the patch that begins here")
+    _draw_crop(axes[1, 0], window, before, "The crop")
+    _draw_image(axes[1, 1], moved, after, f"The window moved by ({SHIFT}, {SHIFT}) pixels")
+    return _jpeg(figure)
+
+
+def scores() -> bytes:
+    """The choices of all scores in one photograph."""
+    image, names = photograph("chelsea", N), list_scores()
+    figure = Figure(figsize=(2.3 * len(names), 5), layout="constrained")
+    for (above, below), name in zip(figure.subplots(2, len(names)).T, names, strict=True):
+        decision = decide(image, 140, name)
+        _draw_image(above, image, decision, name)
+        _draw_scores(below, decision, "")
+    return _jpeg(figure)
+
+
+def _draw_image(axes: Axes, image: PIL.Image.Image, decision: Decision, title: str) -> None:
+    axes.imshow(np.asarray(image))
+    _outline(axes, decision.origin, decision.geometry.k, CROP)
+    if decision.geometry.t != decision.geometry.k:
+        _outline(axes, decision.patch, decision.geometry.t, PATCH)
+    _finish(axes, title)
+
+
+def _draw_scores(axes: Axes, decision: Decision, title: str) -> None:
+    axes.imshow(decision.scores, cmap="cividis")
+    top, left = decision.patch
+    axes.plot(left, top, "*", ms=15, color=PATCH, mec="black")
+    for edge in range(decision.geometry.crops[0], len(decision.scores), decision.geometry.crops[0]):
+        axes.axhline(edge - 0.5, color="white", lw=0.8, ls=":")
+        axes.axvline(edge - 0.5, color="white", lw=0.8, ls=":")
+    _finish(axes, title)
+
+
+def _draw_crop(axes: Axes, image: PIL.Image.Image, decision: Decision, title: str) -> None:
+    (top, left), (height, width) = decision.origin, decision.geometry.k
+    axes.imshow(np.asarray(image)[top : top + height, left : left + width])
+    _finish(axes, title)
+
+
+def _outline(axes: Axes, corner: tuple[int, int], size: tuple[int, int], colour: str) -> None:
+    place, width, height = (corner[1] - 0.5, corner[0] - 0.5), size[1], size[0]
+    for ink, thick in (("black", 4.0), (colour, 2.0)):
+        axes.add_patch(Rectangle(place, width, height, fill=False, ec=ink, lw=thick))
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=12)
+    axes.set(xticks=[], yticks=[])
+
+
+def _jpeg(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    file = BytesIO()
+    figure.savefig(file, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
+    return file.getvalue()
+
+
+DRAWN: dict[str, Callable[[], bytes]] = {"how.jpg": how, "scores.jpg": scores}
+"""How to draw each, by the name of its file."""

@@ -1,0 +1,57 @@
+"""The tables of the pages, as Markdown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rics_transforms import theory
+from rics_transforms.metrics import METRICS
+
+SIZES = ((256, 240), (256, 224), (256, 192), (256, 160), (256, 128), (224, 180), (224, 140))
+"""Windows and crops, in pixels."""
+DELTAS = (1, 3, 5, 9)
+GAP = "\N{NO-BREAK SPACE}"
+MARKED = re.compile(r"<!-- accuracy-cost -->(.*?)<!-- /accuracy-cost -->", flags=re.DOTALL)
+
+
+def guarantee() -> str:
+    """Robustness of the paper's score, of the lattice, and the limit, by size and shift."""
+    head = ["n, k", "m", "j, t", *(f"D = {delta}" for delta in DELTAS)]
+    rows = [_row(n, k) for n, k in SIZES]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _row(n: int, k: int) -> list[str]:
+    order, m = theory.lattice_order(n, k), theory.crop_positions(n, k)[0]
+    patch = theory.patch_size(n, k, order)[0]
+    return [
+        f"{n},{GAP}{k}",
+        f"{m}",
+        f"{order[0]},{GAP}{patch}",
+        *(_cell(n, k, delta) for delta in DELTAS),
+    ]
+
+
+def _cell(n: int, k: int, delta: int) -> str:
+    order = theory.lattice_order(n, k)
+    shares = (
+        theory.robustness_bound(n, k, delta),
+        theory.robustness_bound(n, k, delta, order),
+        theory.robustness_limit(n, k, delta),
+    )
+    return f"{GAP}/{GAP}".join(f"{100 * float(share):.1f}" for share in shares)
+
+
+def accuracy_cost() -> str:
+    """What docs/reproduction.md holds between the marks `accuracy-cost`, or where to measure it."""
+    page = Path(__file__).parents[1] / "reproduction.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = MARKED.search(text)
+    return found[1].strip() if found else "It is measured by `benchmarks/reproduction.py`."
+
+
+def metrics() -> str:
+    """What reports measure."""
+    return "\n".join(f"| {metric.name} | {metric.of} | {metric.meaning} |" for metric in METRICS)
