@@ -72,7 +72,7 @@ def zoo_images() -> Tensor:
 # --- equal to eager mode -------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[*CASES, ("saliency", "realistic")], ids=" ".join, scope="module")
+@pytest.fixture(params=CASES, ids=" ".join, scope="module")
 def transform(request: pytest.FixtureRequest) -> RICSCrop:
     score, shifts = request.param
     return RICSCrop(K, score=score, shifts=shifts)
@@ -110,11 +110,8 @@ def test_pt2_equals_eager(score: str, shifts: Any, tmp_path: Path, photos: Tenso
         check(load_pt2(path), transform, images)
 
 
-@pytest.mark.parametrize(("score", "shifts"), [("lattice", "cyclic"), ("mexican_hat", "realistic")])
-def test_compiled_ahead_of_time_equals_eager(
-    score: str, shifts: Any, tmp_path: Path, photos: Tensor
-) -> None:
-    transform = RICSCrop(K, score=score, shifts=shifts)
+def test_compiled_ahead_of_time_equals_eager(tmp_path: Path, photos: Tensor) -> None:
+    transform = RICSCrop(K, shifts="cyclic")
     path, _ = export(transform, tmp_path / "crop.pt2", n=N, format="pt2")
     run = compile_pt2(path)
     for images in (zoo_images(), photos[..., :N, :N].contiguous(), random_image(1, 3, N, N)):
