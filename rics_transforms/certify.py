@@ -319,7 +319,7 @@ def _observe_level(
     pixels: Tensor, geometry: Geometry, score: Score, level: Level, number: int
 ) -> tuple[Evidence, Tensor]:
     patches = patch_map(pixels, geometry.t, level, cyclic=False)
-    scores = candidates(patches, level.nms, cyclic=False).flatten(1)
+    scores = candidates(patches, level.nms).flatten(1)
     top, position = scores.max(1)
     columns = geometry.positions[1]
     patch = torch.stack([position.div(columns, rounding_mode="floor"), position % columns], 1)

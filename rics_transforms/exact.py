@@ -163,9 +163,7 @@ def hat(field: Tensor, size: Size, *, limit: int, span: Size | None = None) -> T
         ``[..., H - h + 1, W - w + 1]``, int32 where that cannot overflow, else int64.
     """
     (steps_y, arm_y), (steps_x, arm_x) = (hat_geometry(s) for s in span or size)
-    doublings = len(steps_y) + len(steps_x)
-    shift = max(0, doublings - 17)  # 31 bits less 11 of uint8 gradients less 3 of the Laplacian
-    largest = max(limit << len(steps_x), (limit << (doublings + 3)) >> shift)
+    shift, largest = hat_range(span or size, limit)
     require_exact(largest, 63, "the Mexican hat")
     x = field.to(torch.int32 if largest < 2**31 else torch.int64)
     x = _cascade(x, -1, steps_x)
@@ -204,6 +202,19 @@ def hat_geometry(span: int) -> tuple[tuple[int, ...], int]:
     while (rest := span - 1 - 2 * arm - sum(steps)) > 0:
         steps.append(-(-rest // SHARE))
     return tuple(reversed(steps)), arm
+
+
+def hat_range(span: Size, limit: int) -> tuple[int, int]:
+    """By how many bits smoothed rows are shifted, and the largest sum for fields to `limit`.
+
+    Example:
+        >>> hat_range((26, 26), 765)
+        (0, 401080320)
+    """
+    steps_y, steps_x = (len(hat_geometry(s)[0]) for s in span)
+    doublings = steps_y + steps_x
+    shift = max(0, doublings - 17)  # 31 bits less 11 of uint8 gradients less 3 of the Laplacian
+    return shift, max(limit << steps_x, (limit << (doublings + 3)) >> shift)
 
 
 def hat_sigma(span: int) -> float:
@@ -321,7 +332,9 @@ def correlate(
 
     def correlate_limb(x: Tensor) -> Tensor:
         product = torch.fft.rfft2(x, s=padded) * weights
-        return torch.fft.irfft2(product, s=padded)[..., :rows, :columns].round().to(torch.int64)
+        kept = torch.fft.ifft(product, dim=-2)[..., :rows, :]  # the other rows wrap around
+        sums = torch.fft.irfft(kept, n=padded[1], dim=-1)[..., :columns]
+        return sums.round().to(torch.int64)
 
     bound = 12 * math.log2(2 * padded[0] * padded[1]) * 2**-53 * math.sqrt(height * width) * norm
     gain = math.ceil(norm * math.sqrt(size[0] * size[1]))

@@ -86,7 +86,7 @@ def _deciding(
     while True:
         level = levels[number]
         scores = patch_map(pixels, geometry.t, level, False)[0]
-        allowed = candidates(scores[None], level.nms, False)[0]
+        allowed = candidates(scores[None], level.nms)[0]
         if not level.nms or bool((allowed > lowest(allowed)).any()):
             return number, scores, allowed
         number += 1

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rics_transforms import exact, hashing, spec, theory
 from rics_transforms.exact import Size, cached, channel_limit, channel_sum
+from rics_transforms.native import Kernel
 
 PatchFunction = Callable[[Tensor, Size], Tensor]
 """Integer image ``[..., C, H, W]`` and patch size to integers, one per patch position."""
@@ -33,6 +34,7 @@ class Level(NamedTuple):
 
     patch_map: PatchFunction
     nms: bool = False
+    kernel: Kernel | None = None  # the same map in compiled code, where there is one
 
 
 class Score:
@@ -158,20 +160,19 @@ def _hash_map(pixels: Tensor, size: Size) -> Tensor:
     return hashing.rolling_hash(channel_sum(pixels), size)
 
 
-HASH = Level(_hash_map)
+HASH = Level(_hash_map, kernel=Kernel("hash"))
 
 
-def _hat_map(pixels: Tensor, size: Size, *, sigma: float | None) -> Tensor:
-    span = _span(min(size), sigma)
+def _hat_map(pixels: Tensor, size: Size, *, span: Size) -> Tensor:
     return exact.hat(channel_sum(pixels), size, limit=channel_limit(pixels), span=span)
 
 
-def _saliency_map(pixels: Tensor, size: Size, *, sigma: float | None) -> Tensor:
+def _saliency_map(pixels: Tensor, size: Size, *, span: Size) -> Tensor:
     field = channel_sum(pixels)
     limit = 2 * (2 if pixels.dtype != torch.uint8 else 1) * channel_limit(pixels)
     edges = exact.gradient_magnitude(field.to(torch.int32 if limit < 2**31 else torch.int64))
-    inner = (size[0] - 1, size[1] - 1)  # one difference less than pixels: the crop's own
-    return exact.hat(edges, inner, limit=limit, span=_span(min(inner), sigma))
+    inner = (size[0] - 1, size[1] - 1)
+    return exact.hat(edges, inner, limit=limit, span=span)
 
 
 def _span(room: int, sigma: float | None) -> Size:
@@ -192,8 +193,11 @@ def _smooth_level(patch: str, size: Size, sigma: float | None) -> tuple[Level, .
     """The smooth level of a patch score; none where the patch is too small to hold a hat."""
     if min(size) < 4:
         return ()
-    patch_map = {"mexican_hat": _hat_map, "saliency": _saliency_map}[patch]
-    return (Level(partial(patch_map, sigma=sigma), nms=True),)
+    if patch == "saliency":
+        span = _span(min(size) - 1, sigma)  # one difference less than pixels: the patch's own
+        return (Level(partial(_saliency_map, span=span), True, Kernel("saliency", span)),)
+    span = _span(min(size), sigma)
+    return (Level(partial(_hat_map, span=span), True, Kernel("hat", span)),)
 
 
 def _require_positive(value: float | None, name: str) -> None:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rics_transforms import hashing, theory
+from rics_transforms import hashing, native, theory
 from rics_transforms.exact import Size, cached, is_traced
 from rics_transforms.scores import Level, Score, complete_levels
 
@@ -54,11 +54,11 @@ class Geometry(NamedTuple):
         """Crop positions per axis: m, or n on the torus."""
         return self.n if self.cyclic else (self.n[0] - self.k[0] + 1, self.n[1] - self.k[1] + 1)
 
-    def origins(self, position: Tensor) -> Tensor:
-        """Crop origins ``[B, 2]`` of patch positions ``[B, 1]``, counted row by row."""
+    def patch_of(self, position: Tensor) -> Tensor:
+        """Patch origins ``[B, 2]`` of patch positions ``[B, 1]``, counted row by row."""
         columns = self.positions[1]
         row = position.div(columns, rounding_mode="floor")
-        return self.crop_of(torch.cat([row, position - row * columns], 1))
+        return torch.cat([row, position - row * columns], 1)
 
     def crop_of(self, patch: Tensor) -> Tensor:
         """Crop origins of patch origins ``[..., 2]``: a mod m; cyclic: with the patch centred."""
@@ -100,51 +100,71 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     Returns:
         int64 ``[B, 2]``.
     """
-    if opaque(pixels) or pixels.shape[0] * pixels.shape[-1] * pixels.shape[-2] <= _CHUNK:
-        return _select(pixels, k, score, cyclic)
-    per_chunk = max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2]))
-    chunks = pixels.split(per_chunk)
-    return torch.cat([_select(chunk, k, score, cyclic) for chunk in chunks])
-
-
-def _select(pixels: Tensor, k: Size, score: Score, cyclic: bool) -> Tensor:
     n = index(pixels.shape[-2]), index(pixels.shape[-1])
     geometry = Geometry.of(n, k, score, cyclic)
     first, *fallbacks = complete_levels(score, geometry.t)
-    best, found = _best_patch(pixels, geometry, first)
+    patch, found = _best_patch(pixels, geometry, first)
     for level in fallbacks:
-        if not opaque(pixels) and found.all():
-            break
-        position, here = _best_patch(pixels, geometry, level)
-        best, found = torch.where(found, best, position), found | here
-    return geometry.origins(best)
+        if opaque(pixels):
+            other, here = _best_patch(pixels, geometry, level)
+            patch, found = torch.where(found[:, None], patch, other), found | here
+        elif not found.all():
+            left = (~found).nonzero()[:, 0]
+            patch[left], found[left] = _best_patch(pixels[left], geometry, level)
+    return geometry.crop_of(patch)
 
 
 def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
-    """Where one level has its maximum, and whether it has any: ``[B, 1]`` each."""
+    """The best patch of one level, ``[B, 2]``, and whether there is one, ``[B]``."""
+    if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0]):
+        patch, count = native.best_patch(
+            level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
+        )
+        for several in (i for i, number in enumerate(count.tolist()) if number > 1):
+            patch[several], _ = _best_of_maps(pixels[several, None], geometry, level)
+        return patch, count > 0
+    if opaque(pixels):
+        return _best_of_maps(pixels, geometry, level)
+    chunks = pixels.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2])))
+    patches, found = zip(*(_best_of_maps(p, geometry, level) for p in chunks), strict=True)
+    return torch.cat(patches), torch.cat(found)
+
+
+def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
+    """The same from a map of the scores."""
+    nms = level.nms and not geometry.cyclic  # the torus has no edge, and its maximum is a local one
     patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
-    scores = candidates(patches, level.nms, geometry.cyclic).flatten(1)
+    scores = candidates(patches, nms).flatten(1)
     top, position = scores.max(1, keepdim=True)
     tied = scores == top
-    if level.nms:
+    if nms:
         tied &= top > lowest(scores)
-    count = tied.sum(1, keepdim=True)
+    count = tied.sum(1)
     if opaque(pixels) or _several(count):
         position = _first_by_content(tied, pixels, geometry)
-    return position, count > 0
+    return geometry.patch_of(position), count > 0
 
 
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
     """One level's scores of all patches, ``[B, *positions]``."""
+    flat = pixels.flatten(0, 1)
+    if native.applies(level.kernel, flat):
+        scores = native.patch_map(level.kernel, flat, t, cyclic=cyclic)
+        return _sum_of_frames(scores, pixels)
     if cyclic:
-        pixels = wrap(pixels, t)
-    scores = level.patch_map(pixels.flatten(0, 1), t)
-    expected = (pixels.shape[-2] - t[0] + 1, pixels.shape[-1] - t[1] + 1)
+        flat = wrap(flat, t)
+    scores = level.patch_map(flat, t)
+    expected = (flat.shape[-2] - t[0] + 1, flat.shape[-1] - t[1] + 1)
     if scores.dtype not in (torch.int32, torch.int64) or scores.shape[-2:] != expected:
         raise ValueError(
             f"Expected the score to be an int32 or int64 map of {expected} positions, but got "
             f"{scores.dtype} of {tuple(scores.shape[-2:])}; use integers throughout."
         )
+    return _sum_of_frames(scores, pixels)
+
+
+def _sum_of_frames(scores: Tensor, pixels: Tensor) -> Tensor:
+    """The score of each clip from those of its frames."""
     return scores if pixels.shape[1] == 1 else scores.unflatten(0, pixels.shape[:2]).sum(1)
 
 
@@ -154,17 +174,13 @@ def wrap(x: Tensor, size: Size) -> Tensor:
     return torch.cat([x, x[..., : size[1] - 1]], -1)
 
 
-def candidates(scores: Tensor, nms: bool, cyclic: bool) -> Tensor:
+def candidates(scores: Tensor, nms: bool) -> Tensor:
     """The scores that may win; with `nms` all but the local maxima away from the edge are lowest.
 
     A maximum is at least as large as its eight neighbours: plateaus keep their candidates.
     """
     if not nms:
         return scores
-    if cyclic:
-        padded = torch.cat([scores[..., -1:, :], scores, scores[..., :1, :]], -2)
-        padded = torch.cat([padded[..., -1:], padded, padded[..., :1]], -1)
-        return torch.where(scores >= _neighbourhood(padded), scores, lowest(scores))
     if min(scores.shape[-2:]) < 3:
         return torch.full_like(scores, lowest(scores))
     return F.pad(_inner_maxima(scores), (1, 1, 1, 1), value=lowest(scores))
@@ -214,7 +230,7 @@ def _several(count: Tensor) -> bool:
 def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
     """For every patch position, row by row, the index of its crop."""
     count = geometry.positions[0] * geometry.positions[1]
-    origins = geometry.origins(torch.arange(count, device=device)[:, None])
+    origins = geometry.crop_of(geometry.patch_of(torch.arange(count, device=device)[:, None]))
     return origins[:, 0] * geometry.crops[1] + origins[:, 1]
 
 

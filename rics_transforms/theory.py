@@ -438,29 +438,30 @@ def as_pair(value: object, name: str, minimum: int | None = 1) -> tuple[int, int
         (240, 320)
     """
     items = tuple(value) if isinstance(value, Sequence) else (value, value)
+    ints = [i for i in map(_as_int, items) if i is not None]
+    if len(ints) == len(items) == 2 and (minimum is None or min(ints) >= minimum):
+        return ints[0], ints[1]
     expected = f"Expected `{name}` to be {_kind(minimum)} or a pair of them, but got {value!r}."
-    ints = tuple(_as_int(item, expected) for item in items)
-    if len(ints) != 2 or (minimum is not None and min(ints) < minimum):
-        raise ValueError(expected)
-    return ints[0], ints[1]
+    raise ValueError(expected) if len(ints) == len(items) else TypeError(expected)
 
 
 def as_delta(value: object) -> int:
     """A shift of at least 0 pixels, or an error."""
+    delta = _as_int(value)
+    if delta is not None and delta >= 0:
+        return delta
     expected = f"Expected `delta` to be {_kind(0)}, but got {value!r}."
-    delta = _as_int(value, expected)
-    if delta < 0:
-        raise ValueError(expected)
-    return delta
+    raise TypeError(expected) if delta is None else ValueError(expected)
 
 
-def _as_int(value: object, expected: str) -> int:
+def _as_int(value: object) -> int | None:
+    """None for what is no int."""
     if isinstance(value, bool):
-        raise TypeError(expected)
+        return None
     try:
         return index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(expected) from None
+        return None
 
 
 def _as_probability(target: float | Fraction) -> Fraction:

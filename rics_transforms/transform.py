@@ -209,6 +209,11 @@ class RICSCrop(v2.Transform):
         origins = select_windows(pixels, window, self.k, self.score)
         return origins.reshape(*lead, *origins.shape[1:])
 
+    def forward(self, *inputs: Any) -> Any:
+        if len(inputs) == 1 and type(inputs[0]) is Tensor:  # no sample to walk through
+            return _crop_tensor(inputs[0], self.locate(inputs[0]), self.k, self.shifts == "cyclic")
+        return super().forward(*inputs)
+
     def check_inputs(self, flat_inputs: list[Any]) -> None:
         if not any(map(_is_image, flat_inputs)):
             raise TypeError(

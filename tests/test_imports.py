@@ -20,8 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "exact": set(),
     "hashing": {"exact"},
     "spec": set(),
-    "scores": {"exact", "hashing", "spec", "theory"},
-    "selection": {"exact", "hashing", "scores", "theory"},
+    "native": {"_native", "exact", "hashing"},
+    "scores": {"exact", "hashing", "native", "spec", "theory"},
+    "selection": {"exact", "hashing", "native", "scores", "theory"},
     "crop": {"exact", "selection"},
 }
 

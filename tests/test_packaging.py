@@ -12,10 +12,11 @@ from zipfile import ZipFile
 import pytest
 
 import rics_transforms
+from rics_transforms import native
 
 ROOT = Path(__file__).parents[1]
 BYPRODUCTS = shutil.ignore_patterns(
-    ".*", "*.egg-info", "__pycache__", "build", "demo", "dist", "site"
+    ".*", "*.egg-info", "*.so", "*.pyd", "__pycache__", "build", "demo", "dist", "site"
 )
 
 
@@ -57,7 +58,7 @@ def sources(folder: str) -> set[str]:
     return {
         path.relative_to(ROOT / folder).as_posix()
         for path in files
-        if "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts and path.suffix not in (".so", ".pyd")
     }
 
 
@@ -65,7 +66,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: ZipFile) -> None:
     package = {f"rics_transforms/{name}" for name in sources("rics_transforms")}
     adapters = {f"rics_transforms/integrations/{name}" for name in sources("integrations")}
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert shipped == package | adapters
+    compiled = {name for name in shipped if name.startswith("rics_transforms/_native.abi3.")}
+    assert shipped - compiled == package | adapters
+    assert len(compiled) == native.is_available()  # built for every Python from 3.11 on
     assert {"rics_transforms/py.typed", "rics_transforms/integrations/__init__.py"} <= shipped
 
 

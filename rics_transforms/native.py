@@ -1,0 +1,141 @@
+"""The built-in scores in compiled code: the same integers as `exact` and `hashing` give, sooner.
+
+`_native.c` takes uint8 images from the first byte to the best patch without leaving the cache. It
+is built where a C compiler is at hand when the package is installed; without it, and for every
+other input (wider pixels, other devices, graphs), PyTorch computes the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor
+
+from rics_transforms import exact, hashing
+from rics_transforms.exact import Size
+
+Sizes = tuple[int, ...]
+
+try:
+    import rics_transforms._native as _native
+except ImportError:  # built without a compiler
+    _native = None  # type: ignore[assignment]
+else:
+    _native.constants(hashing.ROW, hashing.COLUMN, hashing.MIX)
+
+_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about so many
+
+
+class Kernel(NamedTuple):
+    """Which patch function: a rolling hash, or a Mexican hat over channel sums or their edges."""
+
+    kind: Literal["hash", "hat", "saliency"]
+    span: Size = (0, 0)  # of the hat
+
+
+def is_available() -> bool:
+    """Whether the compiled code was built."""
+    return _native is not None
+
+
+def applies(kernel: Kernel | None, pixels: Tensor) -> TypeGuard[Kernel]:
+    """Whether the compiled code computes this kernel for integer images ``[B, C, H, W]``."""
+    return (
+        kernel is not None
+        and _native is not None
+        and pixels.dtype == torch.uint8
+        and pixels.device.type == "cpu"
+        and not exact.is_traced(pixels)
+        and _fits(kernel, pixels.shape[-3])
+    )
+
+
+def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Tensor:
+    """Scores of all patches of uint8 images ``[B, C, H, W]``, as the level's `patch_map` gives.
+
+    On the torus patches go on at the opposite border: a score for every pixel.
+    """
+    rows, columns = pixels.shape[-2:]
+    if not cyclic:
+        rows, columns = rows - size[0] + 1, columns - size[1] + 1
+    dtype = torch.int64 if kernel.kind == "hash" else torch.int32
+    scores = torch.empty((len(pixels), rows, columns), dtype=dtype, device="cpu")
+    _run(
+        _plan(kernel, pixels.shape[1:], pixels.stride()[1:], size, False, cyclic),
+        pixels,
+        maps=scores,
+    )
+    return scores
+
+
+def best_patch(
+    kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool
+) -> tuple[Tensor, Tensor]:
+    """Origin of a best patch of each image, and how many equal it: int64 ``[B, 2]``, ``[B]``.
+
+    With `nms` only local maxima away from the edge count; where there is none, the number is 0.
+    """
+    best = torch.empty((len(pixels), 3), dtype=torch.int64, device="cpu")
+    _run(_plan_for(kernel, pixels, size, nms, cyclic), pixels, best=best)
+    return best[:, :2], best[:, 2]
+
+
+def _run(
+    plan: bytes, pixels: Tensor, *, maps: Tensor | None = None, best: Tensor | None = None
+) -> None:
+    """Score the images, on as many threads as PyTorch would use, and fill in what is given."""
+    stride = pixels.stride(0)
+    batch, per_image = len(pixels), pixels.shape[-2] * pixels.shape[-1]
+
+    def score(start: int, stop: int) -> None:
+        _native.run(
+            plan,
+            pixels.data_ptr() + start * stride,
+            stride,
+            stop - start,
+            0 if maps is None else maps.data_ptr() + start * maps.stride(0) * maps.itemsize,
+            0 if best is None else best.data_ptr() + start * best.stride(0) * best.itemsize,
+        )
+
+    threads = min(torch.get_num_threads(), batch, batch * per_image // _PIXELS_PER_THREAD)
+    if threads < 2:
+        score(0, batch)
+        return
+    bounds = [batch * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:  # of this call: a pool would not survive a fork
+        for part in [pool.submit(score, *bound) for bound in pairwise(bounds)]:
+            part.result()
+
+
+def _plan_for(kernel: Kernel, pixels: Tensor, size: Size, nms: bool, cyclic: bool) -> bytes:
+    return _plan(kernel, tuple(pixels.shape[1:]), pixels.stride()[1:], size, nms, cyclic)
+
+
+@lru_cache(1024)
+def _plan(
+    kernel: Kernel, shape: Sizes, strides: Sizes, size: Size, nms: bool, cyclic: bool
+) -> bytes:
+    """The `Plan` of `_native.c`, for images ``[C, H, W]`` of this shape and these strides."""
+    steps: Any = ((), ())
+    arms: Any = (0, 0)
+    shift = 0
+    if kernel.kind != "hash":
+        steps, arms = zip(*map(exact.hat_geometry, kernel.span), strict=True)
+        shift, _ = exact.hat_range(kernel.span, 0)
+    kind = ("hash", "hat", "saliency").index(kernel.kind)
+    fields = [kind, nms, cyclic, *shape, *strides, *size, shift, *arms, *map(len, steps)]
+    return array("q", [*fields, *steps[0], *steps[1]]).tobytes()
+
+
+@lru_cache(1024)
+def _fits(kernel: Kernel, channels: int) -> bool:
+    """Whether 32 bits hold every sum of the hat."""
+    if kernel.kind == "hash":
+        return True
+    limit = 255 * channels * (2 if kernel.kind == "saliency" else 1)
+    return exact.hat_range(kernel.span, limit)[1] < 2**31

@@ -1,0 +1,157 @@
+"""The compiled kernels against PyTorch: equal bits, whatever the images are and how they lie."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rics_transforms import Lattice, RICSCrop, Score, native
+from rics_transforms.exact import Size
+from rics_transforms.scores import complete_levels
+from rics_transforms.selection import Geometry, patch_map, select
+
+from .conftest import EVERY_SCORE, ordered
+
+needs_kernels = pytest.mark.skipif(not native.is_available(), reason="built without a C compiler")
+
+LAYOUTS = {
+    "CHW": lambda x: x.contiguous(),
+    "HWC": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "a slice": lambda x: torch.nn.functional.pad(x, (3, 1, 2, 5))[..., 2:-5, 3:-1],
+    "every other row and column": lambda x: x.repeat_interleave(2, -1).repeat_interleave(2, -2)[
+        ..., ::2, ::2
+    ],
+    "turned": lambda x: x.transpose(-2, -1).contiguous().transpose(-2, -1),
+    "one channel": lambda x: x[:, :1],
+    "five channels": lambda x: torch.cat([x, x[:, :2]], 1),
+    "one image": lambda x: x[3:4],
+    "the same image thrice": lambda x: x[1:2].expand(3, -1, -1, -1),
+    "no image": lambda x: x[:0],
+}
+
+SETTINGS: list[tuple[Size, Size, Size]] = [
+    ((72, 72), (40, 40), (2, 2)),
+    ((61, 72), (52, 45), (3, 1)),
+    ((30, 41), (29, 20), (1, 1)),
+    ((48, 9), (44, 6), (1, 1)),
+]
+
+
+def images(photos: Tensor, size: Size) -> Tensor:
+    """Photographs and images with plateaus, ties and maxima at the edge."""
+    height, width = size
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (2, 3, height, width), generator=generator, dtype=torch.uint8)
+    ramp = torch.arange(width, dtype=torch.uint8).expand(1, 3, height, width)
+    flat = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 3, *size)
+    return torch.cat([photos[:4, :, :height, :width], noise, noise[:1] % 2, flat, ramp])
+
+
+@needs_kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("cyclic", [False, True], ids=["realistic", "cyclic"])
+@pytest.mark.parametrize("score", EVERY_SCORE, ids=repr)
+def test_kernels_equal_pytorch(
+    score: Score, cyclic: bool, layout: str, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, k, order in SETTINGS:
+        score = ordered(score, order)
+        geometry = Geometry.of(n, k, score, cyclic)
+        pixels = LAYOUTS[layout](images(photos, n))[:, None]
+        levels = complete_levels(score, geometry.t)
+        computed = [patch_map(pixels, geometry.t, level, cyclic) for level in levels]
+        chosen = select(pixels, k, score, cyclic=cyclic)
+        with monkeypatch.context() as context:
+            context.setattr(native, "_native", None)
+            for level, scores in zip(levels, computed, strict=True):
+                expected = patch_map(pixels, geometry.t, level, cyclic)
+                assert scores.dtype == expected.dtype
+                assert torch.equal(scores, expected)
+            assert torch.equal(chosen, select(pixels, k, score, cyclic=cyclic))
+
+
+@needs_kernels
+@given(
+    seed=st.integers(0, 2**32),
+    grey_levels=st.integers(1, 256),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    room=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    score=st.sampled_from(EVERY_SCORE),
+    cyclic=st.booleans(),
+)
+def test_any_image_has_the_same_crop(
+    seed: int, grey_levels: int, size: Size, room: Size, score: Score, cyclic: bool
+) -> None:
+    n = size[0] + room[0], size[1] + room[1]
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, grey_levels, (2, 1, 3, *n), generator=generator, dtype=torch.uint8)
+    score = ordered(score, (1, 1))
+    wide = pixels.to(torch.int32)  # which PyTorch scores
+    assert torch.equal(
+        select(pixels, size, score, cyclic=cyclic), select(wide, size, score, cyclic=cyclic)
+    )
+
+
+@needs_kernels
+def test_which_scores_have_kernels(photos: Tensor) -> None:
+    pixels = photos[:1]
+    compiled = {
+        type(score).__name__: all(
+            native.applies(level.kernel, pixels) for level in score.levels((40, 40))
+        )
+        for score in EVERY_SCORE
+    }
+    assert {name for name, has in compiled.items() if has} == {"Hash", "Lattice", "Saliency"}
+
+
+@needs_kernels
+def test_kernels_leave_to_pytorch_what_they_cannot_hold(photos: Tensor) -> None:
+    hat = native.Kernel("hat", (100, 100))
+    assert native.applies(hat, photos)
+    assert not native.applies(hat, photos.to(torch.int32))
+    assert not native.applies(hat, photos.to("meta"))
+    assert not native.applies(hat, photos[:, :1].expand(-1, 4000, -1, -1))
+    assert not native.applies(None, photos)
+
+
+@needs_kernels
+@pytest.mark.parametrize("score", ["hash", Lattice(), "saliency"], ids=str)
+def test_threads_share_a_batch(score: str | Score, photos: Tensor) -> None:
+    crop, threads = RICSCrop(140, score=score), torch.get_num_threads()
+    expected = [crop.locate(photo) for photo in photos]
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(crop.locate(photos), torch.stack(expected))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_package_works_without_a_compiler(tmp_path: Path) -> None:
+    """Without the compiled module PyTorch gives the same crop."""
+    script = """
+import sys, torch
+if {hidden}: sys.modules["rics_transforms._native"] = None
+from rics_transforms import locate, native
+assert native.is_available() is not {hidden} or not {built}
+image = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0))
+print(locate(image.to(torch.uint8), 40).tolist())
+"""
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", script.format(hidden=hidden, built=native.is_available())],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for hidden in (True, False)
+    }
+    assert len(printed) == 1
