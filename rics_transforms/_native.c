@@ -1,8 +1,9 @@
 /* The built-in scores of uint8 images, and the best patch of each, in one pass per image.
  *
- * Computes what exact.hat, exact.gradient_magnitude and hashing.rolling_hash define, bit for bit:
- * sums and products of integers modulo a power of two, which no order of evaluation changes. One
- * image stays in the cache from its first byte to its best patch. native.py is the other side.
+ * Computes what exact.hat, exact.gradient_magnitude, exact.correlate_separable and
+ * hashing.rolling_hash define, bit for bit: sums and products of integers, modulo a power of two or
+ * in doubles too small to round, which no order of evaluation changes. One image stays in the cache
+ * from its first byte to its best patch. native.py is the other side.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -23,7 +24,7 @@
 
 #define LANES 16 /* columns smoothed together: one cache line of int32 */
 
-enum { HASH, HAT, SALIENCY };
+enum { HASH, HAT, SALIENCY, SEPARABLE };
 
 /* Filled by native.py, field by field. */
 typedef struct {
@@ -38,14 +39,15 @@ typedef struct {
 typedef struct {
     int64_t height, width; /* of the image, with what is repeated of it on the torus */
     int64_t rows, columns; /* of the map */
-    void *map;
-    int32_t *row_best;
+    char *map; /* int32 or int64, see is_wide */
+    int64_t *row_best;
     int32_t *sums[2];   /* channel sums of two neighbouring rows */
     uint32_t *line;     /* one row of the field */
     uint32_t *smooth;   /* the smoothed field, or the hash of every row */
     int64_t stride;     /* of smooth */
     uint64_t *powers;   /* powers and inverse powers for the hash */
     uint64_t *column;   /* running hash of every column */
+    double *products;   /* both row filters' output, for SEPARABLE */
 } Scratch;
 
 /* --- the field: one row of channel sums, or of gradient magnitudes ---------------------------- */
@@ -149,6 +151,62 @@ VECTORISED static void hat(const Plan *p, const uint8_t *image, Scratch *s)
     }
 }
 
+/* --- two pairs of symmetric filters (exact.correlate_separable) -------------------------------- */
+
+static const int32_t no_pixels[LANES];
+static const double no_products[LANES];
+
+/* `filters` holds g and u across, then u and g down: the sum of g across u down and u across g down.
+ * What a filter weighs the same on both sides of its middle is added before it is multiplied. */
+VECTORISED static void separable(const Plan *p, const uint8_t *image, Scratch *s,
+                                 const int32_t *filters)
+{
+    const int64_t height = p->patch_height, width = p->patch_width, stride = s->stride;
+    const int32_t *g_across = filters, *u_across = filters + width;
+    const int32_t *u_down = filters + 2 * width, *g_down = u_down + height;
+    double *g_rows = s->products, *u_rows = s->products + s->height * stride;
+    int32_t *line = (int32_t *)s->line;
+    for (int64_t y = 0; y < s->height; y++) {
+        channel_sums(p, s, image, y, line);
+        for (int64_t left = 0; left < s->columns; left += LANES) {
+            int32_t g[LANES] = {0}, u[LANES] = {0};
+            for (int64_t i = 0; i < (width + 1) / 2; i++) {
+                const int64_t opposite = width - 1 - i;
+                const int32_t *first = line + left + i;
+                const int32_t *last = opposite == i ? no_pixels : line + left + opposite;
+                for (int x = 0; x < LANES; x++) {
+                    const int32_t sum = first[x] + last[x];
+                    g[x] += sum * g_across[i];
+                    u[x] += sum * u_across[i];
+                }
+            }
+            for (int x = 0; x < LANES; x++) {
+                g_rows[y * stride + left + x] = g[x];
+                u_rows[y * stride + left + x] = u[x];
+            }
+        }
+    }
+    for (int64_t y = 0; y < s->rows; y++) {
+        int64_t *out = (int64_t *)s->map + y * s->columns;
+        for (int64_t left = 0; left < s->columns; left += LANES) {
+            double sum[LANES] = {0};
+            for (int64_t i = 0; i < (height + 1) / 2; i++) {
+                const int64_t upper = (y + i) * stride + left;
+                const int64_t lower = (y + height - 1 - i) * stride + left;
+                const double *g_lower = upper == lower ? no_products : g_rows + lower;
+                const double *u_lower = upper == lower ? no_products : u_rows + lower;
+                const double u = u_down[i], g = g_down[i];
+                for (int x = 0; x < LANES; x++)
+                    sum[x] += (g_rows[upper + x] + g_lower[x]) * u +
+                              (u_rows[upper + x] + u_lower[x]) * g;
+            }
+            const int64_t rest = s->columns - left;
+            for (int64_t x = 0; x < (rest < LANES ? rest : LANES); x++)
+                out[left + x] = (int64_t)sum[x];
+        }
+    }
+}
+
 /* --- the rolling hash (hashing.rolling_hash) -------------------------------------------------- */
 
 /* The constants of hashing.py: odd multipliers of rows and columns, and the one that mixes. */
@@ -217,85 +275,60 @@ typedef struct {
     int64_t row, column, count;
 } Best;
 
-VECTORISED static Best best_hash(const Scratch *s)
-{
-    const int64_t *map = s->map, size = s->rows * s->columns;
-    int64_t top = map[0];
-    for (int64_t i = 0; i < size; i++)
-        top = map[i] > top ? map[i] : top;
-    int64_t count = 0, position = 0;
-    for (int64_t i = 0; i < size; i++)
-        count += map[i] == top;
-    while (map[position] != top)
-        position++;
-    return (Best){position / s->columns, position % s->columns, count};
-}
-
-INLINE int is_local_maximum(const int32_t *at, int64_t columns)
-{
-    const int32_t *up = at - columns, *down = at + columns;
-    return *at >= at[-1] && *at >= at[1] && *at >= up[-1] && *at >= up[0] && *at >= up[1] &&
-           *at >= down[-1] && *at >= down[0] && *at >= down[1];
-}
-
 /* With `nms` the largest local maximum away from the edge: the largest entry there, unless the edge
  * exceeds it; only then are neighbours compared. On the torus there is no edge. */
-VECTORISED static Best best_hat(const Plan *p, const Scratch *s)
-{
-    const int32_t *map = s->map;
-    const int64_t rows = s->rows, columns = s->columns, edge = p->nms && !p->cyclic;
-    const int64_t last_row = rows - edge, last_column = columns - edge;
-    Best best = {0, 0, 0};
-    if (last_row <= edge || last_column <= edge)
-        return best;
-    int32_t top = INT32_MIN, outside = INT32_MIN;
-    for (int64_t y = 0; y < rows; y++) {
-        const int32_t *line = map + y * columns;
-        int32_t inside = INT32_MIN;
-        for (int64_t x = edge; x < last_column; x++)
-            inside = line[x] > inside ? line[x] : inside;
-        s->row_best[y] = inside;
-        int32_t *which = y < edge || y >= last_row ? &outside : &top;
-        *which = inside > *which ? inside : *which;
-        if (edge) {
-            outside = line[0] > outside ? line[0] : outside;
-            outside = line[columns - 1] > outside ? line[columns - 1] : outside;
-        }
+#define DEFINE_BEST(NAME, T, LOWEST)                                                              \
+    VECTORISED static Best NAME(const Plan *p, const Scratch *s, const T *map)                    \
+    {                                                                                             \
+        const int64_t rows = s->rows, columns = s->columns, edge = p->nms && !p->cyclic;          \
+        const int64_t last_row = rows - edge, last_column = columns - edge;                       \
+        Best best = {0, 0, 0};                                                                    \
+        if (last_row <= edge || last_column <= edge)                                              \
+            return best;                                                                          \
+        T top = LOWEST, outside = LOWEST;                                                         \
+        for (int64_t y = 0; y < rows; y++) {                                                      \
+            const T *line = map + y * columns;                                                    \
+            T inside = LOWEST;                                                                    \
+            for (int64_t x = edge; x < last_column; x++)                                          \
+                inside = line[x] > inside ? line[x] : inside;                                     \
+            s->row_best[y] = inside;                                                              \
+            T *which = y < edge || y >= last_row ? &outside : &top;                               \
+            *which = inside > *which ? inside : *which;                                           \
+            if (edge) {                                                                           \
+                outside = line[0] > outside ? line[0] : outside;                                  \
+                outside = line[columns - 1] > outside ? line[columns - 1] : outside;              \
+            }                                                                                     \
+        }                                                                                         \
+        const int compare = outside > top;                                                        \
+        if (compare)                                                                              \
+            top = LOWEST; /* until a local maximum is found */                                    \
+        for (int64_t y = edge; y < last_row; y++) {                                               \
+            if (s->row_best[y] < top)                                                             \
+                continue;                                                                         \
+            for (int64_t x = edge; x < last_column; x++) {                                        \
+                const T *at = map + y * columns + x, *up = at - columns, *down = at + columns;    \
+                if (*at < top)                                                                    \
+                    continue;                                                                     \
+                if (compare && (*at < at[-1] || *at < at[1] || *at < up[-1] || *at < up[0] ||     \
+                                *at < up[1] || *at < down[-1] || *at < down[0] || *at < down[1])) \
+                    continue;                                                                     \
+                if (*at > top || best.count == 0)                                                 \
+                    best = (Best){y, x, 0};                                                       \
+                top = *at;                                                                        \
+                best.count++;                                                                     \
+            }                                                                                     \
+        }                                                                                         \
+        return best;                                                                              \
     }
-    const int compare = outside > top;
-    if (compare)
-        top = INT32_MIN; /* until a local maximum is found */
-    for (int64_t y = edge; y < last_row; y++) {
-        if (s->row_best[y] < top)
-            continue;
-        for (int64_t x = edge; x < last_column; x++) {
-            const int32_t *at = map + y * columns + x;
-            if (*at < top || (compare && !is_local_maximum(at, columns)))
-                continue;
-            if (*at > top || best.count == 0)
-                best = (Best){y, x, 0};
-            top = *at;
-            best.count++;
-        }
-    }
-    return best;
-}
 
+DEFINE_BEST(best_int32, int32_t, INT32_MIN)
+DEFINE_BEST(best_int64, int64_t, INT64_MIN)
 /* --- Python ----------------------------------------------------------------------------------- */
 
-static void release(Scratch *s)
-{
-    free(s->map);
-    free(s->row_best);
-    free(s->sums[0]);
-    free(s->sums[1]);
-    free(s->line);
-    free(s->smooth);
-    free(s->powers);
-    free(s->column);
-}
+static int is_wide(const Plan *p) { return p->kind == HASH || p->kind == SEPARABLE; }
 
-static int reserve(const Plan *p, Scratch *s, int with_map)
+/* Cut the scratch memory out of one block, and return its size; without a block only that. */
+static size_t lay_out(const Plan *p, Scratch *s, char *block, int with_map)
 {
     s->height = p->height + (p->cyclic ? p->patch_height - 1 : 0);
     s->width = p->width + (p->cyclic ? p->patch_width - 1 : 0);
@@ -303,69 +336,82 @@ static int reserve(const Plan *p, Scratch *s, int with_map)
     s->columns = s->width - p->patch_width + 1;
     /* An odd number of cache lines, so that the rows of a strip do not displace each other. */
     s->stride = ((s->width + LANES - 1) / LANES | 1) * LANES;
-    const size_t row = s->width * sizeof(int32_t);
+    size_t used = 0;
+#define TAKE(FIELD, COUNT)                                                                        \
+    (s->FIELD = (void *)(block + used), used += ((COUNT) * sizeof *s->FIELD + 63) / 64 * 64)
+    TAKE(row_best, s->rows);
+    TAKE(sums[0], s->width);
+    TAKE(sums[1], s->width);
+    TAKE(line, s->width + LANES);
+    TAKE(powers, p->kind == HASH ? 2 * (s->width + s->height) : 0);
+    TAKE(column, p->kind == HASH ? s->columns : 0);
+    TAKE(smooth, p->kind == SEPARABLE ? 0 : s->height * s->stride);
+    TAKE(products, p->kind == SEPARABLE ? 2 * s->height * s->stride : 0);
     if (with_map)
-        s->map = malloc(s->rows * s->columns *
-                        (p->kind == HASH ? sizeof(int64_t) : sizeof(int32_t)));
-    s->row_best = malloc(s->rows * sizeof(int32_t));
-    s->sums[0] = malloc(row);
-    s->sums[1] = malloc(row);
-    s->line = malloc(row);
-    s->smooth = malloc(s->stride * s->height * sizeof(uint32_t));
-    s->powers = malloc(2 * (s->width + s->height) * sizeof(uint64_t));
-    s->column = malloc(s->columns * sizeof(uint64_t));
-    if ((with_map && !s->map) || !s->row_best || !s->sums[0] || !s->sums[1] || !s->line ||
-        !s->smooth || !s->powers || !s->column)
-        return 0;
+        TAKE(map, s->rows * s->columns * (is_wide(p) ? sizeof(int64_t) : sizeof(int32_t)));
+#undef TAKE
+    return used;
+}
+
+/* What does not depend on the image. */
+static void prepare(const Plan *p, Scratch *s)
+{
+    memset(s->line, 0, (s->width + LANES) * sizeof *s->line);
     if (p->kind == HASH) {
         fill_powers(COLUMN, s->width, s->powers);
         fill_powers(inverse(COLUMN), s->width, s->powers + s->width);
         fill_powers(ROW, s->height, s->powers + 2 * s->width);
         fill_powers(inverse(ROW), s->height, s->powers + 2 * s->width + s->height);
     }
-    return 1;
 }
 
-/* run(plan, pixels, image_stride, count, maps, best): score so many images.
+static void fill_map(const Plan *p, const uint8_t *image, Scratch *s, const int32_t *filters)
+{
+    if (p->kind == HASH)
+        rolling_hash(p, image, s);
+    else if (p->kind == SEPARABLE)
+        separable(p, image, s, filters);
+    else
+        hat(p, image, s);
+}
+
+/* run(plan, filters, pixels, image_stride, count, maps, best): score so many images.
  *
  * `maps`, if not 0, takes their score maps, one after the other; `best`, if not 0, takes the origin
  * of the best patch of each, and how many equal it. Addresses are integers. */
 static PyObject *run(PyObject *self, PyObject *args)
 {
-    const char *fields;
-    Py_ssize_t size, pixels, image_stride, count, maps, best;
-    if (!PyArg_ParseTuple(args, "y#nnnnn", &fields, &size, &pixels, &image_stride, &count, &maps,
-                          &best))
+    const char *fields, *filters;
+    Py_ssize_t size, filters_size, pixels, image_stride, count, maps, best;
+    if (!PyArg_ParseTuple(args, "y#y#nnnnn", &fields, &size, &filters, &filters_size, &pixels,
+                          &image_stride, &count, &maps, &best))
         return NULL;
     Plan plan;
     if (size > (Py_ssize_t)sizeof plan)
         return PyErr_Format(PyExc_ValueError, "Expected a plan of at most %zu bytes, but got %zd.",
                             sizeof plan, size);
     memcpy(&plan, fields, size);
-    Scratch scratch = {0};
-    int reserved;
+    char *block;
     Py_BEGIN_ALLOW_THREADS
-    if ((reserved = reserve(&plan, &scratch, maps == 0))) {
-        const int64_t item = plan.kind == HASH ? sizeof(int64_t) : sizeof(int32_t);
-        const int64_t map_size = scratch.rows * scratch.columns * item;
+    Scratch s;
+    block = malloc(lay_out(&plan, &s, NULL, !maps));
+    if (block) {
+        lay_out(&plan, &s, block, !maps);
+        prepare(&plan, &s);
+        const int64_t item = is_wide(&plan) ? sizeof(int64_t) : sizeof(int32_t);
         for (Py_ssize_t i = 0; i < count; i++) {
-            const uint8_t *image = (const uint8_t *)pixels + i * image_stride;
             if (maps)
-                scratch.map = (char *)maps + i * map_size;
-            if (plan.kind == HASH)
-                rolling_hash(&plan, image, &scratch);
-            else
-                hat(&plan, image, &scratch);
+                s.map = (char *)maps + i * s.rows * s.columns * item;
+            fill_map(&plan, (const uint8_t *)pixels + i * image_stride, &s,
+                     (const int32_t *)filters);
             if (best)
-                ((Best *)best)[i] = plan.kind == HASH ? best_hash(&scratch)
-                                                         : best_hat(&plan, &scratch);
+                ((Best *)best)[i] = is_wide(&plan) ? best_int64(&plan, &s, (int64_t *)s.map)
+                                                   : best_int32(&plan, &s, (int32_t *)s.map);
         }
-        if (maps)
-            scratch.map = NULL;
+        free(block);
     }
-    release(&scratch);
     Py_END_ALLOW_THREADS
-    if (!reserved)
+    if (!block)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }

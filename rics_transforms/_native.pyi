@@ -1,2 +1,10 @@
 def constants(row: int, column: int, mix: int) -> None: ...
-def run(plan: bytes, pixels: int, image_stride: int, count: int, maps: int, best: int) -> None: ...
+def run(
+    plan: bytes,
+    filters: bytes,
+    pixels: int,
+    image_stride: int,
+    count: int,
+    maps: int,
+    best: int,
+) -> None: ...

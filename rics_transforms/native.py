@@ -8,6 +8,7 @@ other input (wider pixels, other devices, graphs), PyTorch computes the same.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -32,10 +33,16 @@ _PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about s
 
 
 class Kernel(NamedTuple):
-    """Which patch function: a rolling hash, or a Mexican hat over channel sums or their edges."""
+    """Which patch function, and what it takes beside the size of the patch.
 
-    kind: Literal["hash", "hat", "saliency"]
-    span: Size = (0, 0)  # of the hat
+    "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span over channel sums, over
+    their edges; "separable": ``u(y) g(x) + g(y) u(x)``, u and g being `factors(length, sigma)`.
+    """
+
+    kind: Literal["hash", "hat", "saliency", "separable"]
+    span: Size = (0, 0)
+    factors: Callable[[int, float], tuple[list[int], list[int]]] | None = None
+    sigma: float = 0
 
 
 def is_available() -> bool:
@@ -43,15 +50,15 @@ def is_available() -> bool:
     return _native is not None
 
 
-def applies(kernel: Kernel | None, pixels: Tensor) -> TypeGuard[Kernel]:
-    """Whether the compiled code computes this kernel for integer images ``[B, C, H, W]``."""
+def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kernel]:
+    """Whether the compiled code scores patches of integer images ``[B, C, H, W]`` so."""
     return (
         kernel is not None
         and _native is not None
         and pixels.dtype == torch.uint8
         and pixels.device.type == "cpu"
         and not exact.is_traced(pixels)
-        and _fits(kernel, pixels.shape[-3])
+        and _fits(kernel, pixels.shape[-3], size)
     )
 
 
@@ -63,13 +70,9 @@ def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Te
     rows, columns = pixels.shape[-2:]
     if not cyclic:
         rows, columns = rows - size[0] + 1, columns - size[1] + 1
-    dtype = torch.int64 if kernel.kind == "hash" else torch.int32
+    dtype = torch.int64 if kernel.kind in ("hash", "separable") else torch.int32
     scores = torch.empty((len(pixels), rows, columns), dtype=dtype, device="cpu")
-    _run(
-        _plan(kernel, pixels.shape[1:], pixels.stride()[1:], size, False, cyclic),
-        pixels,
-        maps=scores,
-    )
+    _run(kernel, pixels, size, nms=False, cyclic=cyclic, maps=scores)
     return scores
 
 
@@ -81,20 +84,30 @@ def best_patch(
     With `nms` only local maxima away from the edge count; where there is none, the number is 0.
     """
     best = torch.empty((len(pixels), 3), dtype=torch.int64, device="cpu")
-    _run(_plan_for(kernel, pixels, size, nms, cyclic), pixels, best=best)
+    _run(kernel, pixels, size, nms=nms, cyclic=cyclic, best=best)
     return best[:, :2], best[:, 2]
 
 
 def _run(
-    plan: bytes, pixels: Tensor, *, maps: Tensor | None = None, best: Tensor | None = None
+    kernel: Kernel,
+    pixels: Tensor,
+    size: Size,
+    *,
+    nms: bool,
+    cyclic: bool,
+    maps: Tensor | None = None,
+    best: Tensor | None = None,
 ) -> None:
     """Score the images, on as many threads as PyTorch would use, and fill in what is given."""
-    stride = pixels.stride(0)
+    stride, *strides = pixels.stride()
+    plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic)
+    filters = _filters(kernel, size)
     batch, per_image = len(pixels), pixels.shape[-2] * pixels.shape[-1]
 
     def score(start: int, stop: int) -> None:
         _native.run(
             plan,
+            filters,
             pixels.data_ptr() + start * stride,
             stride,
             stop - start,
@@ -112,10 +125,6 @@ def _run(
             part.result()
 
 
-def _plan_for(kernel: Kernel, pixels: Tensor, size: Size, nms: bool, cyclic: bool) -> bytes:
-    return _plan(kernel, tuple(pixels.shape[1:]), pixels.stride()[1:], size, nms, cyclic)
-
-
 @lru_cache(1024)
 def _plan(
     kernel: Kernel, shape: Sizes, strides: Sizes, size: Size, nms: bool, cyclic: bool
@@ -124,18 +133,32 @@ def _plan(
     steps: Any = ((), ())
     arms: Any = (0, 0)
     shift = 0
-    if kernel.kind != "hash":
+    if kernel.span != (0, 0):
         steps, arms = zip(*map(exact.hat_geometry, kernel.span), strict=True)
         shift, _ = exact.hat_range(kernel.span, 0)
-    kind = ("hash", "hat", "saliency").index(kernel.kind)
+    kind = ("hash", "hat", "saliency", "separable").index(kernel.kind)
     fields = [kind, nms, cyclic, *shape, *strides, *size, shift, *arms, *map(len, steps)]
     return array("q", [*fields, *steps[0], *steps[1]]).tobytes()
 
 
+@lru_cache(64)
+def _filters(kernel: Kernel, size: Size) -> bytes:
+    """The filters of a separable kernel: g and u across, u and g down; for others none."""
+    if kernel.factors is None:
+        return b""
+    (u_y, g_y), (u_x, g_x) = (kernel.factors(length, kernel.sigma) for length in size)
+    return array("i", [*g_x, *u_x, *u_y, *g_y]).tobytes()
+
+
 @lru_cache(1024)
-def _fits(kernel: Kernel, channels: int) -> bool:
-    """Whether 32 bits hold every sum of the hat."""
+def _fits(kernel: Kernel, channels: int, size: Size) -> bool:
+    """Whether 32 bits hold every sum of a hat, and every sum across of a separable kernel."""
+    limit = 255 * channels
+    if kernel.kind == "separable":
+        taps = array("i", _filters(kernel, size))[: 2 * size[1]]
+        return limit * sum(map(abs, taps)) < 2**31 and limit * 2**32 < 2**53
     if kernel.kind == "hash":
         return True
-    limit = 255 * channels * (2 if kernel.kind == "saliency" else 1)
-    return exact.hat_range(kernel.span, limit)[1] < 2**31
+    return (
+        exact.hat_range(kernel.span, 2 * limit if kernel.kind == "saliency" else limit)[1] < 2**31
+    )

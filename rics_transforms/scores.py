@@ -328,12 +328,17 @@ def _random_map(pixels: Tensor, size: Size, *, seed: int, modulus: int) -> Tenso
 @cached
 def gaussian_filter(size: Size, seed: int) -> Tensor:
     """Int64 ``[h, w]``, near-Gaussian with standard deviation 2^12: sums of 12 uniform numbers."""
-    count = size[0] * size[1]
-    z = torch.arange(12 * count, device="cpu") + (seed << 31)
+    count, block = size[0] * size[1], 2**17
+    parts = [_gaussians(start, min(block, count - start), seed) for start in range(0, count, block)]
+    return torch.cat(parts).view(size)
+
+
+def _gaussians(start: int, count: int, seed: int) -> Tensor:
+    z = torch.arange(12 * start, 12 * (start + count), device="cpu") + (seed << 31)
     for _ in range(3):
         z = hashing.mix(z * hashing.signed(hashing.COLUMN))
     uniform = z >> 48  # 16 bits, signed
-    return (uniform.view(count, 12).sum(-1) >> 4).view(size)
+    return uniform.view(count, 12).sum(-1) >> 4
 
 
 def _gaussian_norm(size: Size) -> float:
@@ -385,7 +390,14 @@ class MexicanHat(Score):
             return ()
         scaled = tuple(sigma * min(size) / 140 for sigma in (50, 20, 9))
         sigmas: Sequence[float] = self.sigma or scaled  # type: ignore[assignment]
-        return tuple(Level(partial(_paper_hat_map, sigma=s), nms=True) for s in sigmas)
+        return tuple(
+            Level(
+                partial(_paper_hat_map, sigma=s),
+                nms=True,
+                kernel=Kernel("separable", factors=mexican_hat_factors, sigma=s),
+            )
+            for s in sigmas
+        )
 
 
 def _paper_hat_map(pixels: Tensor, size: Size, *, sigma: float) -> Tensor:

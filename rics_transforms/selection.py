@@ -116,7 +116,7 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
 
 def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
     """The best patch of one level, ``[B, 2]``, and whether there is one, ``[B]``."""
-    if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0]):
+    if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0], geometry.t):
         patch, count = native.best_patch(
             level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
         )
@@ -148,7 +148,7 @@ def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Ten
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
     """One level's scores of all patches, ``[B, *positions]``."""
     flat = pixels.flatten(0, 1)
-    if native.applies(level.kernel, flat):
+    if native.applies(level.kernel, flat, t):
         scores = native.patch_map(level.kernel, flat, t, cyclic=cyclic)
         return _sum_of_frames(scores, pixels)
     if cyclic:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rics_transforms import Lattice, RICSCrop, Score, native
+from rics_transforms import Lattice, RICSCrop, Score, get_score, native
 from rics_transforms.exact import Size
 from rics_transforms.scores import complete_levels
 from rics_transforms.selection import Geometry, patch_map, select
@@ -105,25 +105,34 @@ def test_which_scores_have_kernels(photos: Tensor) -> None:
     pixels = photos[:1]
     compiled = {
         type(score).__name__: all(
-            native.applies(level.kernel, pixels) for level in score.levels((40, 40))
+            native.applies(level.kernel, pixels, (40, 40)) for level in score.levels((40, 40))
         )
         for score in EVERY_SCORE
     }
-    assert {name for name, has in compiled.items() if has} == {"Hash", "Lattice", "Saliency"}
+    assert {name for name, has in compiled.items() if has} == {
+        "Hash",
+        "Lattice",
+        "MexicanHat",
+        "Saliency",
+    }
 
 
 @needs_kernels
 def test_kernels_leave_to_pytorch_what_they_cannot_hold(photos: Tensor) -> None:
-    hat = native.Kernel("hat", (100, 100))
-    assert native.applies(hat, photos)
-    assert not native.applies(hat, photos.to(torch.int32))
-    assert not native.applies(hat, photos.to("meta"))
-    assert not native.applies(hat, photos[:, :1].expand(-1, 4000, -1, -1))
-    assert not native.applies(None, photos)
+    size = 100, 100
+    hat = native.Kernel("hat", size)
+    assert native.applies(hat, photos, size)
+    assert not native.applies(hat, photos.to(torch.int32), size)
+    assert not native.applies(hat, photos.to("meta"), size)
+    assert not native.applies(None, photos, size)
+    many_channels = photos[:, :1].expand(-1, 8000, -1, -1)
+    assert not native.applies(hat, many_channels, size)
+    (coarse, *_) = get_score("mexican_hat").levels(size)
+    assert not native.applies(coarse.kernel, many_channels, size)
 
 
 @needs_kernels
-@pytest.mark.parametrize("score", ["hash", Lattice(), "saliency"], ids=str)
+@pytest.mark.parametrize("score", ["hash", Lattice(), "saliency", "mexican_hat"], ids=str)
 def test_threads_share_a_batch(score: str | Score, photos: Tensor) -> None:
     crop, threads = RICSCrop(140, score=score), torch.get_num_threads()
     expected = [crop.locate(photo) for photo in photos]
