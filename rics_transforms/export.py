@@ -10,20 +10,20 @@ the written file with eager mode before it hands it over: the same origins and p
 | a score of your own | equal | equal | if its operators are exact there (checked) |
 | a score that branches on values in Python | refused | refused | refused |
 
-What a graph cannot do, since it cannot look at values:
+As in eager mode, the hash that stands behind other scores, and the one that decides between equal
+scores, are computed only if an image of the batch needs them: branches of the graph, `torch.cond`
+in PyTorch and `If` in ONNX. What a graph cannot do:
 
 - *Raise.* NaN, infinity and values out of range are errors in eager mode only; a graph of uint8
   images, the default, cannot meet them.
 - *Order crops that differ but have equal scores and equal 63-bit hashes* on the torus: eager mode
   compares their pixels, a graph takes the first in raster order, so Theorem 2 holds but for such
   collisions.
-- *Skip work.* It computes every fallback level, and the hash that decides between equal scores, for
-  every image.
 
-Other ways lead astray: ONNX Runtime (1.31 on x86) adds int64 numbers up in floating point, and its
-maxima compare the lower halves of int64 as signed, so `torch.onnx.export` called directly gives
-other crops without a word, where `export` writes operators that are exact. `torch.jit.trace` keeps
-the origins of the example. The older exporter (``dynamo=False``) and `torch.jit.script` refuse.
+Other ways lead astray, and RICS refuses them: ONNX Runtime (1.31 on x86) adds int64 numbers up in
+floating point, and its maxima compare the lower halves of int64 as signed, so `torch.onnx.export`
+called directly would give other crops without a word, where `export` writes operators that are
+exact; `torch.jit.trace` would keep the origins of the example.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def export(
     with torch.no_grad(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
         expected = [tree_leaves(deployed(part)) for part in batches]
         names = deployed.output_names(len(expected[0]))
-        program = _trace(deployed, batches[-1], dynamic=not batch)
+        program = _trace(deployed, batches[-1] if batch else images[:2], dynamic=not batch)
         written = Path(folder) / path.name
         run = _WRITERS[format](program, written, names)
         if run:
@@ -166,6 +166,7 @@ class _Deployed(nn.Module):
 
 
 def _trace(module: nn.Module, images: Tensor, *, dynamic: bool) -> ExportedProgram:
+    torch._dynamo.reset()  # branches traced for another batch would constrain this one
     shapes = ({0: torch.export.Dim("batch")},) if dynamic else None
     try:
         return torch.export.export(module, (images,), dynamic_shapes=shapes)
@@ -280,7 +281,7 @@ def _sum(x: Tensor, dims: Sequence[int], keepdim: bool = False, *, dtype: Any = 
     dtype = dtype or (x.dtype if x.is_floating_point() else torch.int64)
     if dtype.is_floating_point or dtype.is_complex:
         return NotImplemented
-    wide = torch.int64 if dtype == torch.int64 else torch.int32
+    wide = torch.int64 if dtype == torch.int64 and x.dtype != torch.bool else torch.int32
     x = x.to(wide)
     for dim in dims:
         x = x.cumsum(dim, dtype=wide).narrow(dim, x.shape[dim] - 1, 1)

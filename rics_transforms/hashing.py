@@ -78,20 +78,25 @@ def rolling_hash(field: Tensor, size: Size) -> Tensor:
 @cached
 def _row_weights(width: int, columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """C^x and C^-x modulo 2^32, int32."""
-    weight, unweight = _powers(COLUMN, width), _powers(pow(COLUMN, -1, _MODULUS), columns)
-    return weight.to(device, torch.int32), unweight.to(device, torch.int32)
+    inverse = pow(COLUMN, -1, _MODULUS)
+    weight, unweight = _powers(COLUMN, width, device), _powers(inverse, columns, device)
+    return weight.to(torch.int32), unweight.to(torch.int32)
 
 
 @cached
 def _column_weights(height: int, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """R^y and R^-y modulo 2^64, int64, as columns."""
-    weight, unweight = _powers(ROW, height), _powers(pow(ROW, -1, _MODULUS), rows)
-    return weight[:, None].to(device), unweight[:, None].to(device)
+    inverse = pow(ROW, -1, _MODULUS)
+    return _powers(ROW, height, device)[:, None], _powers(inverse, rows, device)[:, None]
 
 
-def _powers(base: int, count: int) -> Tensor:
-    powers = [signed(pow(base, e, _MODULUS)) for e in range(count)]
-    return torch.tensor(powers, device="cpu")
+def _powers(base: int, count: int, device: torch.device) -> Tensor:
+    """The first powers modulo 2^64, by doubling: branches of a graph can hold no list of values."""
+    powers, done = torch.ones(1, dtype=torch.int64, device=device), 1
+    while done < count:
+        powers = torch.cat([powers, powers * signed(pow(base, done, _MODULUS))])
+        done *= 2
+    return powers[:count]
 
 
 def content_hash(pixels: Tensor, size: Size) -> Tensor:
@@ -116,8 +121,8 @@ def content_hash(pixels: Tensor, size: Size) -> Tensor:
 @cached
 def _channel_weights(channels: int, device: torch.device) -> Tensor:
     """An odd constant for each channel, int64 ``[C, 1, 1]``."""
-    constants = [signed(channel_constant(c)) for c in range(channels)]
-    return torch.tensor(constants, device="cpu")[:, None, None].to(device)
+    constants = (signed(channel_constant(c)) for c in range(channels))
+    return torch.stack([torch.full((1, 1), constant, device=device) for constant in constants])
 
 
 def content_rank(pixels: Tensor, size: Size) -> Tensor:

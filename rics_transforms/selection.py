@@ -9,6 +9,7 @@ Shapes: pixels are integer images ``[B, T, C, H, W]``, where the T frames of one
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from rics_transforms import hashing, native, theory
 from rics_transforms.exact import Size, cached, is_traced
-from rics_transforms.scores import Level, Score, complete_levels
+from rics_transforms.scores import HASH, Level, Score, complete_levels
 
 _CHUNK = 2**17  # pixels scored at once on a CPU: what fits into its cache
 
@@ -80,8 +81,8 @@ class Geometry(NamedTuple):
 
 @cached
 def _pair(values: Size, device: torch.device) -> Tensor:
-    """Two integers as a tensor, sent to the device once: a copy would wait for it every time."""
-    return torch.tensor(values, device=device)
+    """Two integers as a tensor made on the device: a copy to it would wait for it."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 # --- one crop per image --------------------------------------------------------------------------
@@ -102,13 +103,14 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     """
     n = index(pixels.shape[-2]), index(pixels.shape[-1])
     geometry = Geometry.of(n, k, score, cyclic)
-    first, *fallbacks = complete_levels(score, geometry.t)
+    levels = complete_levels(score, geometry.t)
+    _refuse_inexact_tracers()
+    if opaque(pixels):
+        return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
+    first, *fallbacks = levels
     patch, found = _best_patch(pixels, geometry, first)
     for level in fallbacks:
-        if opaque(pixels):
-            other, here = _best_patch(pixels, geometry, level)
-            patch, found = torch.where(found[:, None], patch, other), found | here
-        elif not found.all():
+        if not found.all():
             left = (~found).nonzero()[:, 0]
             patch[left], found[left] = _best_patch(pixels[left], geometry, level)
     return geometry.crop_of(patch)
@@ -123,8 +125,6 @@ def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tenso
         for several in (i for i, number in enumerate(count.tolist()) if number > 1):
             patch[several], _ = _best_of_maps(pixels[several, None], geometry, level)
         return patch, count > 0
-    if opaque(pixels):
-        return _best_of_maps(pixels, geometry, level)
     chunks = pixels.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2])))
     patches, found = zip(*(_best_of_maps(p, geometry, level) for p in chunks), strict=True)
     return torch.cat(patches), torch.cat(found)
@@ -132,17 +132,21 @@ def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tenso
 
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
     """The same from a map of the scores."""
+    tied, position = _maxima(pixels, geometry, level)
+    count = tied.sum(1)
+    if _several(count):
+        position = _first_by_content(tied, pixels, geometry)
+    return geometry.patch_of(position), count > 0
+
+
+def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
+    """Where one level has its maximum, bool ``[B, positions]``, and the first place, ``[B, 1]``."""
     nms = level.nms and not geometry.cyclic  # the torus has no edge, and its maximum is a local one
     patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
     scores = candidates(patches, nms).flatten(1)
     top, position = scores.max(1, keepdim=True)
     tied = scores == top
-    if nms:
-        tied &= top > lowest(scores)
-    count = tied.sum(1)
-    if opaque(pixels) or _several(count):
-        position = _first_by_content(tied, pixels, geometry)
-    return geometry.patch_of(position), count > 0
+    return (tied & (top > lowest(scores)) if nms else tied), position
 
 
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
@@ -232,6 +236,66 @@ def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
     count = geometry.positions[0] * geometry.positions[1]
     origins = geometry.crop_of(geometry.patch_of(torch.arange(count, device=device)[:, None]))
     return origins[:, 0] * geometry.crops[1] + origins[:, 1]
+
+
+# --- the same without looking at values ----------------------------------------------------------
+
+
+def _best_unseen(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
+    """The best patch position ``[B, 1]``, as operators that a graph or a GPU takes in one go."""
+    if torch.compiler.is_compiling():  # branches of a graph of fixed shape cannot hold a view
+        pixels = pixels.clone()
+    first, *fallbacks = levels
+    tied, _ = _maxima(pixels, geometry, first)
+    for level in fallbacks if first.nms and not geometry.cyclic else ():
+        tied = _fall_back(tied, pixels, geometry, level)
+    return _if_any(
+        tied.sum(1) > 1,
+        lambda: _first_by_content(tied, pixels, geometry),
+        lambda: tied.to(torch.uint8).argmax(1, keepdim=True),
+    )
+
+
+def _fall_back(tied: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
+    """The maxima of the images that have some, those of the next level for the others."""
+    none = ~tied.any(1, keepdim=True)
+
+    def fill() -> Tensor:
+        return tied | none & _maxima(pixels, geometry, level)[0]
+
+    # what other levels are made of, filters say, could not be exported inside a branch
+    return _if_any(none, fill, lambda: tied) if level is HASH else fill()
+
+
+def _if_any(
+    condition: Tensor, compute: Callable[[], Tensor], otherwise: Callable[[], Tensor]
+) -> Tensor:
+    """`compute()`, or `otherwise()` if the condition holds nowhere, where both are equal.
+
+    A graph for the CPU has both as branches, and saves time. vmap has no branches, and on a GPU
+    they would wait for the condition.
+    """
+    if not torch.compiler.is_compiling() or condition.device.type != "cpu":
+        return compute()
+    return torch.cond(condition.any(), compute, lambda: otherwise().clone())
+
+
+def _refuse_inexact_tracers() -> None:
+    """Refuse tracers whose graphs would give other crops without a word."""
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if is_traced or (torch.compiler.is_compiling() and _is_onnx_export()):
+        raise RuntimeError(
+            "Expected RICS to be exported by rics_transforms.export.export, but got "
+            "torch.jit.trace or torch.onnx.export, whose graphs would choose other crops."
+        )
+
+
+def _is_onnx_export() -> bool:
+    return torch.onnx.is_in_onnx_export()
+
+
+# Asked while tracing: the compiler takes it to be False everywhere.
+_is_onnx_export._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 # --- the crop of every shifted window ------------------------------------------------------------
