@@ -7,7 +7,8 @@ of McNemar's exact test. Prints Markdown.
 from __future__ import annotations
 
 import squeezenet
-from reproduction import DELTAS, SETTINGS, cell, print_row
+from reproduction import DELTAS, SETTINGS
+from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, verify

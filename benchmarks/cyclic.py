@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import squeezenet
-from reproduction import SCORES, SETTINGS, Setting, cell, print_row
+from reproduction import SCORES, SETTINGS, Setting
+from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, ShiftReport, verify

@@ -1,9 +1,10 @@
 """RICS and a model in one file: does it give what eager mode gives, and what does it cost?
 
-Per format, one thread: latency of one image and of a batch, of the model alone (on the centre crop)
-and with RICS in front; how far its logits are off, and on how many photographs the origins are
-equal. With --agreement also: on how many the crop alone is equal, per score and kind of shift.
-SqueezeNet has its ImageNet weights if RICS_TEST_ASSETS has them.
+Per runtime, on one thread: milliseconds per image of a model behind the centre crop and behind
+RICS, one image and a batch at a time; how far its logits are off, and on how many photographs the
+origins are equal. With --agreement also the crop alone, per score and kind of shift: milliseconds,
+and on how many photographs origins and pixels are equal. SqueezeNet has its ImageNet weights if
+RICS_TEST_ASSETS names a folder that has them.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from rich.console import Console
-from rich.table import Table
-from speed import milliseconds, spread
+from tables import heading, print_head, print_row
+from timing import interleaved, machine, milliseconds, spread
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -87,6 +87,9 @@ class Centre(RICSCrop):
         return images.new_full((images.shape[0], 2), (N - K) // 2, dtype=torch.int64)
 
 
+CROPS: dict[str, RICSCrop] = {"centre": Centre(K), "RICS": RICSCrop(K)}
+
+
 def images() -> Tensor:
     """Photographs of N pixels: the assets', or scikit-image's."""
     folder = os.environ.get("RICS_TEST_ASSETS")
@@ -94,49 +97,68 @@ def images() -> Tensor:
     return torch.stack([v2.functional.center_crop(scene, [N, N]) for _, scene, *_ in scenes])
 
 
-def latency(console: Console, folder: Path, batch: Tensor) -> None:
+def latency(folder: Path, batch: Tensor) -> None:
     """One file with a real model, with RICS and with a centre crop."""
-    table = Table(title=f"SqueezeNet 1.0 on uint8 {N} px images: ms per image, median (quartiles)")
-    for column in ("runtime", "crop", "single", f"batch of {BATCH}", "logits off by", "origins"):
-        table.add_column(column, justify="left" if column in ("runtime", "crop") else "right")
-    for crop in (Centre(K), RICSCrop(K)):
-        model = nn.Sequential(crop, Network()).eval()
-        with torch.no_grad():
-            logits, origins = model(batch), crop.locate(batch)
-        for runtime, (format, load) in RUNTIMES.items():
-            path, _ = export(model, folder / f"model.{format}", n=N, format=format)  # type: ignore[arg-type]
-            run = load(path)
-            found = run(batch)
-            single = milliseconds(lambda i, run=run: run(batch[i % BATCH, None]), 30)
-            several = milliseconds(lambda i, run=run: run(batch[:BATCH]), 5)
-            off = f"{(found[0] - logits).abs().max() / logits.abs().max():.0e}"
-            same = f"{(found[1] == origins).all(1).sum()} of {len(batch)}"
-            name = "centre" if isinstance(crop, Centre) else "RICS"
-            table.add_row(runtime, name, spread(single), spread(several, BATCH), off, same)
-    console.print(table)
+    heading(f"SqueezeNet 1.0 on uint8 {N} px images: ms per image, median (quartiles)")
+    kinds = [f"{crop}, {size}" for size in ("one", f"batch of {BATCH}") for crop in CROPS]
+    print_head("runtime", *kinds, "logits off by", "origins equal")
+    models = {name: nn.Sequential(crop, Network()).eval() for name, crop in CROPS.items()}
+    print_row("PyTorch, eager", *times(models, batch), "0", "")
+    with torch.no_grad():
+        logits, origins = models["RICS"](batch), CROPS["RICS"].locate(batch)
+    for runtime, (format, load) in RUNTIMES.items():
+        runs = {}
+        for name, model in models.items():
+            path, _ = export(model, folder / f"{name}.{format}", n=N, format=format)  # type: ignore[arg-type]
+            runs[name] = load(path)
+        found = runs["RICS"](batch)
+        off = (found[0] - logits).abs().max() / logits.abs().max()
+        same = (found[1] == origins).all(1).sum()
+        print_row(runtime, *times(runs, batch), f"{off:.0e}", f"{same} of {len(batch)}")
 
 
-def agreement(console: Console, folder: Path, batch: Tensor) -> None:
-    """Origins and crops of the transform alone, against eager mode."""
-    table = Table(title=f"RICSCrop({K}) on {len(batch)} photographs of {N} px: equal to eager mode")
-    for column in ("score", "shifts", *RUNTIMES):
-        table.add_column(column)
+@torch.no_grad()
+def times(runs: Mapping[str, Callable[[Tensor], object]], batch: Tensor) -> list[str]:
+    """Of single images and of batches, for each of the runs."""
+    cells = []
+    for size, rounds in ((1, 40), (BATCH, 10)):
+        parts = batch.split(size)
+        calls = {
+            name: lambda i, run=run, parts=parts: run(parts[i % len(parts)])
+            for name, run in runs.items()
+        }
+        cells += [spread(values, size) for values in interleaved(calls, rounds).values()]
+    return cells
+
+
+def agreement(folder: Path, batch: Tensor) -> None:
+    """The crop alone, against eager mode."""
+    heading(
+        f"RICSCrop({K}) on {len(batch)} photographs of {N} px: ms for one image, "
+        "and on how many origin and pixels are those of eager mode"
+    )
+    print_head("score", "shifts", "PyTorch, eager", *RUNTIMES, words=2)
     for score in ("lattice", "mexican_hat", "hash"):
         for shifts in ("realistic", "cyclic"):
             crop = RICSCrop(K, score=score, shifts=shifts)  # type: ignore[arg-type]
-            cells = []
+            cells = [single(crop, batch)]
             for format, load in RUNTIMES.values():
                 path, _ = export(crop, folder / f"crop.{format}", n=N, format=format)  # type: ignore[arg-type]
                 run = load(path)
-                equal = sum(
-                    torch.equal(origins, crop.locate(part)) * len(part)
-                    for part in batch.split(BATCH)
-                    for crops, origins in [run(part)]
-                    if torch.equal(crops, crop(part))
-                )
-                cells.append(f"{equal}")
-            table.add_row(score, shifts, *cells)
-    console.print(table)
+                equal = sum(count_equal(run(part), crop, part) for part in batch.split(BATCH))
+                cells.append(f"{single(run, batch)}; {equal} of {len(batch)}")
+            print_row(score, shifts, *cells)
+
+
+def single(run: Callable[[Tensor], object], batch: Tensor) -> str:
+    return spread(milliseconds(lambda i: run(batch[i % len(batch), None]), 40))
+
+
+def count_equal(outputs: list[Tensor], crop: RICSCrop, images: Tensor) -> int:
+    """How many images have the crop and the origin of eager mode."""
+    crops, origins = outputs
+    same = (crops == crop(images)).flatten(1).all(1) & (origins == crop.locate(images)).all(1)
+    return int(same.sum())
 
 
 def main() -> None:
@@ -146,11 +168,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    console, batch = Console(width=120), images()[: arguments.limit]
+    print(machine())
+    batch = images()[: arguments.limit]
     with tempfile.TemporaryDirectory() as name:
+        latency(Path(name), batch[: 4 * BATCH])
         if arguments.agreement:
-            agreement(console, Path(name), batch)
-        latency(console, Path(name), batch[: 4 * BATCH])
+            agreement(Path(name), batch)
 
 
 if __name__ == "__main__":

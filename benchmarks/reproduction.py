@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import squeezenet
+from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import Lattice, RICSCrop, ShiftReport, get_score, verify
@@ -137,14 +138,6 @@ def _print_companions(reports: dict[tuple[str, str], ShiftReport]) -> None:
                 for rule in COMPANIONS
             ]  # fmt: skip
             print_row(name, *map(cell, rows))
-
-
-def cell(row: Any) -> str:
-    return f"{100 * row.value:.1f} ({100 * row.ci_low:.0f}-{100 * row.ci_high:.0f})"
-
-
-def print_row(*cells: str) -> None:
-    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -33,3 +34,15 @@ def load(options: argparse.Namespace, side: int) -> Tensor:
     else:
         scenes = photos.folder_scenes(options.photos, side)
     return torch.stack([scene for _, scene in scenes][: options.limit])
+
+
+@cache
+def tiles(side: int, count: int) -> Tensor:
+    """Tiles of the photographs in scikit-image, chosen at random: uint8 [count, 3, side, side].
+
+    What is in a picture decides how long some scores take, so noise would not do.
+    """
+    found = [tile for _, tile in photos.scenes(side, minimum=count)]
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(found), generator=generator)[:count]
+    return torch.stack([found[i] for i in chosen.tolist()])

@@ -1,152 +1,250 @@
-"""Time of every score on one CPU thread, against the obvious ways to score all crops.
+"""Time of every score, against the obvious ways to score all crops and against the floor.
 
-Three tables: the crop of uint8 RGB images, 224 to 140 pixels, one by one and in a batch of 64; the
-crops of all (2 D + 1)^2 windows of a scene at D = 9; and what importing the package costs beyond
-torchvision. Times are medians with quartiles; ratios compare medians of the same run. The rivals'
-batches hold 8 images.
+Times are those of `RICSCrop(k)` on RGB tiles of photographs, in milliseconds per image: medians
+with quartiles. Also: the compiled scores against the same in torch, the crops of all (2 D + 1)^2
+windows of a scene, and what importing the package costs beyond torchvision. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import cache
+from unittest.mock import patch
 
+import cv2
+import rivals
 import torch
-import torch.nn.functional as F
-from rich.console import Console
-from rich.table import Table
+from scenes import tiles
+from tables import Target, heading, print_head, print_row, print_targets
+from timing import bandwidth, figures, interleaved, machine, milliseconds, spread
+from torch import Tensor
 
-import rics_transforms
-from rics_transforms import Lattice, RICSCrop, get_score, list_scores
+from rics_transforms import Lattice, RICSCrop, Score, get_score, list_scores, native
 from rics_transforms.selection import select_windows
 
-N, K, BATCH, REACH = 224, 140, 64, 9
+SIZES = ((224, 140), (256, 224), (512, 448), (1024, 896))  # image, crop
+BATCHES, THREADS, REACH = (1, 8, 64, 256), (1, 2), 9
+MOST_PIXELS = 2**24  # of a batch
+MOST_PRODUCTS = 2**30  # of weights and pixels, over all crops of an image
+LIMITS = {224: {"hash": 0.15, "lattice": 0.3}, 256: {"hash": 0.2, "lattice": 0.3}}  # ms per image
+LIMIT, GAIN, IMPORT = 0.5, 1.6, 50  # ms of the other scores; of two threads; ms
+
+Times = dict[tuple[str, int, int], list[float]]  # by score, threads and batch
+SEEN = """
+Of the batches 1, 8, 64 and 256 those beyond 2^24 pixels are left out. The floor is the time to
+read the images and to write the crops once, at the bandwidth of a large copy; the last column
+compares the largest batch on one thread with it. The rivals find the best crop for one random
+filter in float32, image by image in any batch. Left out are the matrix of all crops beyond 1 GiB
+(n = 512: 3.2 GiB, n = 1024: 50 GiB) and `F.conv2d` at n = 1024 (13 billion products, 16 times as
+many as at 512).
+"""
 
 
-def milliseconds(function: Callable[[int], object], rounds: int) -> list[float]:
-    """Time of each call, after a tenth as many to warm up; sorted."""
-    times = []
-    for i in range(-(rounds // 10) - 2, rounds):
-        start = time.perf_counter()
-        function(i)
-        if i >= 0:
-            times.append(1000 * (time.perf_counter() - start))
-    return sorted(times)
+def scores() -> dict[str, Score]:
+    """Every registered score, and the lattice with hash patches."""
+    named = {name: get_score(name) for name in list_scores()}
+    return named | {"lattice of hashes": Lattice(patch="hash")}
 
 
-def spread(times: list[float], per: int = 1) -> str:
-    """Median with quartiles, per image."""
-    low, median, high = (q / per for q in statistics.quantiles(times, n=4))
-    return f"{median:.3f} ({low:.3f}-{high:.3f})"
+# --- scores, rivals and the floor ----------------------------------------------------------------
 
 
-def unfold_and_multiply(images: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Every crop written out, then one matrix product."""
-    crops = F.unfold(images.sum(1, keepdim=True, dtype=torch.float32), K)
-    return (kernel.flatten() @ crops).argmax(-1)
+def print_times(
+    n: int, k: int, dtype: torch.dtype, floor: list[float], most: int, seconds: float
+) -> Times:
+    """One table; `floor` is in milliseconds per image, for each number of threads."""
+    batches = [batch for batch in BATCHES if batch * n * n <= MOST_PIXELS and batch <= most]
+    columns = [(threads, batch) for threads in THREADS for batch in batches]
+    images = tiles(n, max(batches))
+    images = images if dtype == torch.uint8 else images / 255
+    heading(f"n = {n}, k = {k}, {str(dtype).removeprefix('torch.')}: ms per image")
+    print_head("threads, batch", *(f"{t}, {b}" for t, b in columns), "of the floor")
+    times: Times = {}
 
+    def measure(name: str, crop: Callable[[Tensor], object], possible: list[int]) -> None:
+        for threads, batch in columns:
+            if batch in possible:
+                _set_threads(threads)
+                calls = milliseconds(lambda _, b=batch: crop(images[:b]), 100, seconds)
+                times[name, threads, batch] = [call / batch for call in calls]
+        cells = [spread(times[name, *c]) if (name, *c) in times else "" for c in columns]
+        most = statistics.median(times[name, 1, max(possible)])
+        print_row(name, *cells, f"{most / floor[0]:.0f}x")
 
-def convolve(images: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """One convolution with a filter as large as the crop."""
-    field = images.sum(1, keepdim=True, dtype=torch.float32)
-    return F.conv2d(field, kernel[None, None]).flatten(1).argmax(-1)
-
-
-def crops(console: Console, images: torch.Tensor) -> None:
-    """The first table."""
-    kernel = torch.randn(K, K)
-    rivals = {"unfold + matmul": (unfold_and_multiply, 5), "F.conv2d": (convolve, 20)}
-    times: dict[str, tuple[list[float], list[float]]] = {}
-    for name, (rival, rounds) in rivals.items():
-        single = milliseconds(lambda i, r=rival: r(images[i % BATCH, None], kernel), rounds)
-        batch = milliseconds(lambda i, r=rival: r(images[:8], kernel), 3)
-        times[name] = single, [t * BATCH / 8 for t in batch]
     for name, score in scores().items():
-        transform = RICSCrop(K, score=score)
-        single = milliseconds(lambda i, t=transform: t(images[i % BATCH]), 300)
-        times[name] = single, milliseconds(lambda i, t=transform: t(images), 10)
-    table = Table(title=f"RICSCrop({K}) on uint8 RGB {N} x {N}: ms per image, median (quartiles)")
-    for column in ("score", "single", f"batch of {BATCH}", *(f"x faster than {r}" for r in rivals)):
-        table.add_column(column, justify="left" if column == "score" else "right")
-    for name, (single, batch) in times.items():
-        ratios = [statistics.median(times[r][0]) / statistics.median(single) for r in rivals]
-        table.add_row(name, spread(single), spread(batch, BATCH), *(f"{r:.0f}" for r in ratios))
-    console.print(table)
+        measure(name, RICSCrop(k, score=score), batches)
+    if dtype == torch.uint8:
+        possible = affordable(n, k)
+        for name, rival in possible.items():
+            measure(name, lambda x, r=rival: rivals.crop(x, taps(k), r), [1])
+        _require_agreement(images[:1], k, possible)
+    print_row("floor", *(f"{floor[THREADS.index(t)]:.4f}" for t, _ in columns), "1x")
+    return times
 
 
-def windows(console: Console, images: torch.Tensor) -> None:
-    """The second table."""
-    table = Table(
-        title=f"All {(2 * REACH + 1) ** 2} windows of a scene (D = {REACH}): ms per scene"
+@cache
+def taps(k: int) -> Tensor:
+    """The filter of the rivals."""
+    return torch.randn(k, k, generator=torch.Generator().manual_seed(0))
+
+
+def affordable(n: int, k: int) -> dict[str, rivals.Rival]:
+    """The rivals that end in time and in memory."""
+    products = k * k * (n - k + 1) ** 2
+    most = {"unfold + matmul": MOST_PRODUCTS // 4, "`F.conv2d`": MOST_PRODUCTS}
+    return {
+        name: rival for name, rival in rivals.RIVALS.items() if products <= most.get(name, products)
+    }
+
+
+def _require_agreement(image: Tensor, k: int, possible: dict[str, rivals.Rival]) -> None:
+    """The rivals do the same: they find one and the same crop."""
+    first, *others = (rivals.crop(image, taps(k), rival) for rival in possible.values())
+    if not all(torch.equal(first, other) for other in others):
+        raise SystemExit("Expected the rivals to find the same crop, but they differ.")
+
+
+def _set_threads(threads: int) -> None:
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def floors(n: int, k: int, dtype: torch.dtype, speeds: list[float]) -> list[float]:
+    """Milliseconds to read an image and to write a crop at so many bytes per second."""
+    return [1000 * 3 * (n * n + k * k) * dtype.itemsize / speed for speed in speeds]
+
+
+# --- compiled scores -----------------------------------------------------------------------------
+
+
+def print_paths(rounds: int) -> None:
+    """The same scores in C and in torch, in turns."""
+    heading("Compiled scores against torch: ms per image, one thread, uint8, batch 64")
+    if not native.is_available():
+        print("Left out: the compiled scores were not built here.")
+        return
+    print_head(
+        "score", *(f"{n}, {k}: {way}" for n, k in SIZES[:2] for way in ("C", "torch", "gain"))
     )
-    for column in ("score", f"n {N}, k {K}", "n 256, k 224"):
-        table.add_column(column, justify="left" if column == "score" else "right")
     for name, score in scores().items():
-        cells = []
-        for n, k in ((N, K), (256, 224)):
-            side = n + 2 * REACH
-            seen = images[:, None, :, :side, :side]
-            cells.append(
-                milliseconds(
-                    lambda i, s=seen, n=n, k=k, score=score: select_windows(
-                        s[i % BATCH, None], (n, n), (k, k), score
-                    ),
-                    60,
-                )
-            )
-        table.add_row(name, *map(spread, cells))
-    console.print(table)
+        cells: list[str] = []
+        for n, k in SIZES[:2]:
+            images, crop = tiles(n, 64), RICSCrop(k, score=score)
+            ways = {
+                "C": lambda _, c=crop, x=images: c(x),
+                "torch": lambda _, c=crop, x=images: _in_torch(c, x),
+            }
+            times = interleaved(ways, rounds)
+            medians = [statistics.median(t) for t in times.values()]
+            cells += [*(spread(t, 64) for t in times.values()), f"{medians[1] / medians[0]:.1f}x"]
+        print_row(name, *cells)
 
 
-def imports(console: Console) -> None:
-    """The last lines: in a process that has torchvision's transforms already.
+def _in_torch(crop: RICSCrop, images: Tensor) -> Tensor:
+    with patch.object(native, "_native", None):
+        return crop(images)
 
-    That import leaves a full garbage collection due, which the next import, whichever it is, sets
+
+# --- windows and import --------------------------------------------------------------------------
+
+
+def print_windows(rounds: int) -> None:
+    heading(
+        f"All {(2 * REACH + 1) ** 2} windows of a scene (D = {REACH}): ms per scene, one thread"
+    )
+    print_head("score", *(f"n = {n}, k = {k}" for n, k in SIZES[:2]))
+    seen = {n: tiles(n + 2 * REACH, 16)[:, None, None] for n, _ in SIZES[:2]}
+    for name, score in scores().items():
+        ways = {
+            f"{n}": lambda i, n=n, k=k, s=score: select_windows(seen[n][i % 16], (n, n), (k, k), s)
+            for n, k in SIZES[:2]
+        }
+        print_row(name, *map(spread, interleaved(ways, rounds).values()))
+
+
+def print_imports(rounds: int) -> float:
+    """Each in a process that has torchvision's transforms already.
+
+    The first run, not counted, leaves the bytecode behind, as an installation does. torchvision's
+    import leaves a full garbage collection due, which the next import, whichever it is, sets
     off; so the time is shown with that collection done before, and without.
     """
     program = (
         "import gc, time, torchvision.transforms.v2; {}; start = time.perf_counter(); "
         "import rics_transforms; print(time.perf_counter() - start)"
     )
-    for title, before in (("", "gc.collect()"), (" and what it left to collect", "pass")):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    heading("Import after torchvision's: ms")
+    print_head("import", "time")
+    medians = []
+    for title, before in (
+        ("alone", "gc.collect()"),
+        ("and what torchvision left to collect", "pass"),
+    ):
         run = [sys.executable, "-c", program.format(before)]
-        times = sorted(1000 * float(subprocess.check_output(run)) for _ in range(9))
-        console.print(f"import rics_transforms{title}, after torchvision's: {spread(times)} ms")
+        _, *times = (
+            1000 * float(subprocess.check_output(run, env=environment)) for _ in range(rounds + 1)
+        )
+        medians.append(statistics.median(times))
+        print_row(f"`rics_transforms` {title}", spread(times))
+    return medians[0]
 
 
-def scores() -> dict[str, rics_transforms.Score]:
-    """Every registered score, and the lattice with hash patches."""
-    return {name: get_score(name) for name in list_scores()} | {
-        "lattice of hashes": Lattice(patch="hash")
-    }
+# --- targets -------------------------------------------------------------------------------------
 
 
-def photographs(side: int) -> torch.Tensor:
-    """A batch of real scenes: what is in a picture decides which fallback levels are needed."""
-    from rics_transforms import photos
-
-    scenes = [scene for _, scene in photos.scenes(side)]
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(scenes), generator=generator)[:BATCH]
-    return torch.stack([scenes[i] for i in chosen.tolist()])
+def targets(times: dict[int, Times], imported: float) -> list[Target]:
+    """The slowest batch counts."""
+    rows = []
+    for n, of in times.items():
+        for name in list_scores():
+            limit = LIMITS[n].get(name, LIMIT)
+            most = max(statistics.median(t) for (s, th, _), t in of.items() if (s, th) == (name, 1))
+            title = f"`{name}`, {n} px, one thread, any batch"
+            rows.append(Target(title, f"at most {limit} ms", f"{figures(most)} ms", most <= limit))
+    for n, of in times.items():
+        gains, batch = {}, max(batch for _, _, batch in of)
+        for name in list_scores():
+            one, two = (statistics.median(of[name, threads, batch]) for threads in THREADS)
+            gains[name] = one / two
+        least = min(gains, key=lambda name: gains[name])
+        measured = f"default {gains['lattice']:.2f}x, least {gains[least]:.2f}x (`{least}`)"
+        title = f"two threads, {n} px, batch {batch}"
+        rows.append(Target(title, f"at least {GAIN}x", measured, gains[least] >= GAIN))
+    good = imported <= IMPORT
+    return [*rows, Target("import", f"at most {IMPORT} ms", f"{imported:.0f} ms", good)]
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    console = Console(width=150)
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    console.print(f"{platform.processor() or platform.machine()}, one thread, {versions}")
-    images = photographs(256 + 2 * REACH)
-    crops(console, images[..., :N, :N].contiguous())
-    windows(console, images)
-    imports(console)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.1, help="for each cell, about")
+    parser.add_argument("--side", type=int, default=1024, help="of the largest images")
+    parser.add_argument("--batch", type=int, default=256, help="the largest")
+    options = parser.parse_args()
+    rounds = max(2, round(200 * options.seconds))
+    print(machine())
+    speeds = []
+    for threads in THREADS:
+        _set_threads(threads)
+        speeds.append(bandwidth())
+    shown = " and ".join(f"{speed / 1e9:.1f}" for speed in speeds)
+    print(f"\nA large copy reads and writes {shown} GB/s on one and on two threads.\n{SEEN}")
+    times: dict[int, Times] = {}
+    for n, k in SIZES:
+        for dtype in (torch.uint8, torch.float32) if n <= options.side else ():
+            floor = floors(n, k, dtype, speeds)
+            found = print_times(n, k, dtype, floor, options.batch, options.seconds)
+            if dtype == torch.uint8 and n in LIMITS:
+                times[n] = found
+    _set_threads(1)
+    print_paths(rounds)
+    print_windows(rounds)
+    print_targets(targets(times, print_imports(rounds)))
 
 
 if __name__ == "__main__":

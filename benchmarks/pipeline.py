@@ -1,0 +1,219 @@
+"""What RICS adds to an input pipeline, and what robustness costs by test-time augmentation.
+
+JPEG files are decoded, resized to a short side of 256 px, cropped and normalised, with PIL images
+or with tensors. The plain pipeline takes the centre 224 px; with RICS, the centre 256 px and the
+224 px in them that `RICSCrop` chooses. Both take turns on every file; "added" is the difference on
+the same file, and the overhead its median over that of the plain pipeline. Then the classes that
+SqueezeNet 1.0 gives to shifted windows of 256 px: from one crop of 224 px, or from logits averaged
+over 5 or 10 of them, with 95 % Clopper-Pearson intervals. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+import PIL.Image
+import squeezenet
+import torch
+from tables import Target, cell, heading, print_head, print_row, print_targets
+from timing import interleaved, machine, spread
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.io import ImageReadMode, decode_jpeg, read_file
+from torchvision.transforms import v2
+
+from rics_transforms import RICSCrop, photos, verify
+from rics_transforms.models import Model
+
+N, K, SHORT, DELTAS = 256, 224, 288, (1, 3)
+LIMIT, WORKERS, BATCH = 5, 2, 32  # percent
+MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+CROPS: dict[str, list[v2.Transform]] = {
+    "centre crop": [v2.CenterCrop(K)],
+    "RICS": [v2.CenterCrop(N), RICSCrop(K)],
+}
+"""What stands between resizing and normalising."""
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+class Files(Dataset[Tensor]):
+    """Files as the model wants them, by way of PIL images or of tensors."""
+
+    def __init__(self, paths: list[Path], backend: str, crop: str) -> None:
+        self.paths, self.decode = paths, {"PIL": _decode_pil, "tensor": _decode_tensor}[backend]
+        last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
+        self.transform = v2.Compose(
+            [v2.Resize(N, antialias=True), *CROPS[crop], v2.ToImage(), *last]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.transform(self.decode(self.paths[i]))
+
+
+def _decode_pil(path: Path) -> PIL.Image.Image:
+    with PIL.Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _decode_tensor(path: Path) -> Tensor:
+    return decode_jpeg(read_file(str(path)), mode=ImageReadMode.RGB)
+
+
+def jpegs(folder: Path, limit: int | None) -> tuple[str, list[Path]]:
+    """The photographs of RICS_TEST_ASSETS, else those of scikit-image, written into the folder."""
+    if assets := os.environ.get("RICS_TEST_ASSETS"):
+        paths = sorted((Path(assets) / "photos").glob("*.jpg"))[:limit]
+        return f"{len(paths)} ImageNet photographs, short side 320 px", paths
+    paths = []
+    for number, (_, scene) in enumerate(photos.scenes(512)):
+        if number == limit:
+            break
+        paths.append(folder / f"{number}.jpg")
+        v2.functional.to_pil_image(scene).save(paths[-1], quality=90)
+    return f"{len(paths)} tiles of the photographs in scikit-image, 512 px", paths
+
+
+# --- overhead ------------------------------------------------------------------------------------
+
+
+def print_overhead(backend: str, paths: list[Path], rounds: int) -> Target:
+    """In one process, on one thread: every file in turn, by both ways."""
+    files = {crop: Files(paths, backend, crop) for crop in CROPS}
+    ways = {crop: lambda i, f=f: f[i % len(f)] for crop, f in files.items()}
+    plain, rics = interleaved(ways, rounds * len(paths)).values()
+    return _report(f"{backend}, one process", plain, rics)
+
+
+def print_loader(backend: str, paths: list[Path], rounds: int) -> Target:
+    """All files by a DataLoader with two workers, in turn by both ways; workers are kept."""
+    loaders = {
+        crop: DataLoader(Files(paths, backend, crop), BATCH, num_workers=WORKERS,
+                         persistent_workers=True)
+        for crop in CROPS
+    }  # fmt: skip
+    ways = {crop: lambda _, x=x: sum(len(batch) for batch in x) for crop, x in loaders.items()}
+    times = interleaved(ways, 3 * rounds).values()
+    plain, rics = ([t / len(paths) for t in column] for column in times)
+    return _report(f"{backend}, DataLoader, {WORKERS} workers", plain, rics)
+
+
+def _report(name: str, plain: list[float], rics: list[float]) -> Target:
+    added = [b - a for a, b in zip(plain, rics, strict=True)]
+    share = 100 * statistics.median(added) / statistics.median(plain)
+    print_row(name, spread(plain), spread(rics), spread(added), f"{share:.1f} %")
+    return Target(f"pipeline, {name}", f"at most {LIMIT} % more", f"{share:.1f} %", share <= LIMIT)
+
+
+# --- robustness ----------------------------------------------------------------------------------
+
+
+class Averaged:
+    """A model that sees whole windows, and averages its logits over crops of them.
+
+    Crops that it has seen before are not asked about again, so that 5 crops cost nothing beside 10.
+    """
+
+    def __init__(self, model: Model, crops: Callable[[Tensor], tuple[Tensor, ...]]) -> None:
+        self.model, self.crops = model, crops
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        return torch.stack([self._logits(torch.stack(self.crops(w))).mean(0) for w in windows])
+
+    def _logits(self, crops: Tensor) -> Tensor:
+        keys = [blake2b(crop.numpy().tobytes(), digest_size=16).digest() for crop in crops]
+        new = [i for i, key in enumerate(keys) if key not in _KNOWN]
+        if new:
+            logits = self.model(crops[new]).logits
+            _KNOWN.update(zip((keys[i] for i in new), logits, strict=True))
+        return torch.stack([_KNOWN[key] for key in keys])
+
+
+_KNOWN: dict[bytes, Tensor] = {}
+
+
+def one(crop: v2.Transform) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    return lambda window: (crop(window),)
+
+
+WAYS: dict[str, Callable[[Tensor], tuple[Tensor, ...]]] = {
+    "centre crop": one(v2.CenterCrop(K)),
+    "RICS": one(RICSCrop(K)),
+    "5 crops": v2.FiveCrop(K),
+    "10 crops": v2.TenCrop(K),
+}
+
+
+def print_robustness(limit: int, most: int, rounds: int) -> None:
+    """Class under shifts, and the time from the window to the class."""
+    model = squeezenet.model()
+    deltas = [delta for delta in DELTAS if delta <= most]
+    images = list(squeezenet.Photographs(N + 2 * max(DELTAS), SHORT, limit))
+    heading(f"Robustness for its price: n = {N}, k = {K}, {len(images)} photographs, one thread")
+    names = [f"robust at D = {delta}, %" for delta in deltas]
+    names.append(f"the same per forward, D = {deltas[-1]}")
+    print_head("", "forwards", "ms per image", "ms added", "top-1, %", *names)
+    times = costs(model, [scene[:, :N, :N] for _, scene, _ in images], rounds)
+    plain = times["centre crop"]
+    for name, crops in WAYS.items():
+        report = verify(images, _whole, model=Averaged(model, crops), n=N, deltas=deltas)
+        rows = [report.row("adversarial_robustness", "class", delta) for delta in deltas]
+        forwards, top1 = len(crops(images[0][1])), cell(report.row("accuracy", "class"))
+        added = [b - a for a, b in zip(plain, times[name], strict=True)]
+        price = "" if name == "centre crop" else spread(added)
+        share = f"{100 * rows[-1].value / forwards:.1f}"
+        cells = (spread(times[name]), price, top1, *map(cell, rows), share)
+        print_row(name, str(forwards), *cells)
+
+
+def costs(model: Model, windows: list[Tensor], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds from the window to the averaged logits, all ways in turns."""
+    ways = {
+        name: lambda i, c=crops: model(torch.stack(c(windows[i % len(windows)]))).logits
+        for name, crops in WAYS.items()
+    }
+    return interleaved(ways, 10 * rounds)
+
+
+def _whole(window: Tensor) -> Tensor:
+    return window
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, help="use so many files at most for the overhead")
+    parser.add_argument("--limit", type=int, default=24, help="photographs for the robustness")
+    parser.add_argument("--delta", type=int, default=max(DELTAS), help="the largest shift")
+    parser.add_argument("--rounds", type=int, default=3, help="of measuring")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        source, paths = jpegs(Path(folder), options.files)
+        heading(f"Overhead of RICS: ms per image, {source}")
+        print_head("", "centre crop", "RICS", "added", "overhead")
+        targets = [
+            measure(backend, paths, options.rounds)
+            for measure in (print_overhead, print_loader)
+            for backend in ("PIL", "tensor")
+        ]
+    if "RICS_TEST_ASSETS" in os.environ:
+        print_robustness(options.limit, options.delta, options.rounds)
+    else:
+        print("\nRobustness is left out: it needs RICS_TEST_ASSETS.")
+    print_targets(targets)
+
+
+if __name__ == "__main__":
+    main()
