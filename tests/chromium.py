@@ -12,8 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -31,9 +35,12 @@ os.execv(sys.argv[3], sys.argv[3:])
 TIMEOUT = 60.0
 
 
-def find() -> str | None:
-    """Path of a Chromium or Chrome, if there is one."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+def find() -> str:
+    """Path of a Chromium or Chrome; without one the test is skipped."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(f"needs a browser: none of {', '.join(NAMES)} is installed")
+    return program
 
 
 class Page:
@@ -137,6 +144,29 @@ def page(chromium: str, profile: Path) -> Iterator[Page]:
             process.kill()
             process.wait()
         os.close(ours_in)
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """A web server for a folder: its address, and the lines of all requests so far."""
+    requests: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, format: str, *args: Any) -> None:
+            requests.append(self.requestline)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _pipe() -> tuple[int, int]:

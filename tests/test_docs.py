@@ -2,19 +2,26 @@
 
 import ast
 import importlib
+import os
 import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
+import rics_transforms
 from rics_transforms import theory
 
 from . import chromium
@@ -70,9 +77,84 @@ def test_scripts_and_tests_that_pages_name_are_there() -> None:
     assert {(file, name) for file, name in tests if name not in functions(ROOT / file)} == set()
 
 
+def test_every_public_name_is_in_the_reference_once() -> None:
+    text = text_of_all()
+    blocks = re.findall(
+        r"^::: (rics_transforms[\w.]+)\n((?:(?: .*)?\n)*)", text + "\n", flags=re.MULTILINE
+    )
+    listed = [re.findall(r"^ +- (\w+)$", options, flags=re.MULTILINE) for _, options in blocks]
+    names = [[name.rsplit(".", 1)[-1]] for name, _ in blocks]
+    counts = Counter(chain(*names, *listed))
+    assert {name: counts[name] for name in rics_transforms.__all__} == dict.fromkeys(
+        rics_transforms.__all__, 1
+    )
+
+
 def functions(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+# --- the site ------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """What a page loads, what it links to, and the places in it."""
+
+    LOADING = ("link", "script", "img", "source", "iframe", "video", "object")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.places: set[str] = {""}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.places |= {found[name] for name in ("id", "name") if name in found}
+        targets = [found[name] for name in ("href", "src", "data") if name in found]
+        if tag == "a":
+            self.links += targets
+        elif tag in self.LOADING:
+            self.loads += targets
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does."""
+    for module in ("mkdocs", "material", "mkdocstrings_handlers", "latex2mathml"):
+        pytest.importorskip(module)
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_needs_nothing_from_outside(site: Path) -> None:
+    pages = [Tags(path) for path in site.rglob("*.html")]
+    assert len(pages) > len(PAGES)
+    assert [url for page in pages for url in page.loads if re.match(r"(https?:)?//", url)] == []
+    for path in site.rglob("*.css"):
+        styles = path.read_text(encoding="utf-8")
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", styles)
+
+
+def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
+    pages = {path.resolve(): Tags(path) for path in site.rglob("index.html")}
+    lost = []
+    for path, page in pages.items():
+        for link in page.links:
+            url, _, place = link.partition("#")
+            if re.match(r"\w+:", url):
+                continue
+            target = (path.parent / url).resolve() if url else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists() or (target in pages and place not in pages[target].places):
+                lost.append(f"{path.parent.name}: {link}")
+    assert lost == []
 
 
 # --- figures and tables --------------------------------------------------------------------------
@@ -106,6 +188,24 @@ def test_the_crop_that_the_picture_shows_stays(figures: Any) -> None:
     assert torch.equal(before, after + shift)
 
 
+def test_every_stored_picture_has_its_script() -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("figures/*.py"))
+    stored = {path.name for path in DOCS.glob("images/*")}
+    assert stored == set(re.findall(r"Draw docs/images/([\w.]+)", scripts))
+    assert stored <= set(re.findall(r"\]\(images/([\w.]+)\)", text_of_all()))
+
+
+def test_the_script_of_the_first_picture_draws_it(figures: Any, tmp_path: Path) -> None:
+    figures("same_crop").draw().savefig(tmp_path / "drawn.png", dpi=90)
+    with (
+        PIL.Image.open(tmp_path / "drawn.png") as drawn,
+        PIL.Image.open(DOCS / "images" / "same_crop.jpg") as stored,
+    ):
+        assert drawn.size == stored.size
+        pair = [np.asarray(image.convert("L"), dtype=float) for image in (drawn, stored)]
+    assert abs(pair[0] - pair[1]).mean() < 5  # JPEG, and another font
+
+
 def test_the_table_of_guarantees(figures: Any) -> None:
     rows = figures("tables").guarantee().replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert "| 256, 224 | 33 | 7, 26 | 78.4 / 86.7 / 88.2 | 47.9 / 63.6 / 66.9 |" in rows[3]
@@ -127,41 +227,35 @@ def test_doctests_are_fenced(figures: Any) -> None:
     assert figures("doctests").fence(text) == fenced
 
 
+def test_types_of_results_have_no_marks_of_code(figures: Any) -> None:
+    pytest.importorskip("griffe")
+    text = "Returns:\n    int64 ``[..., 2]``: of ``x``.\n\nRaises:\n    ValueError: for ``x``.\n"
+    cleared = text.replace("``[..., 2]``", "[..., 2]")
+    assert figures("doctests").plain(text) == cleared
+
+
 # --- the calculator ------------------------------------------------------------------------------
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves the calculator and the scripts."""
-
-    def do_GET(self) -> None:
-        if self.path != "/choose/":
-            return super().do_GET()
-        text = PAGES["choose"].read_text(encoding="utf-8")
-        html = text[text.index("<section") : text.index("</script>")] + "</script>"
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(f"<!doctype html><title>Calculator</title>{html}".encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def calculator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
-    program = chromium.find()
-    if program is None:
-        pytest.skip(f"needs a browser: none of {', '.join(chromium.NAMES)} is installed")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(DOCS)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    with chromium.page(program, tmp_path_factory.mktemp("profile")) as page:
-        page.call("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/choose/")
+    """The calculator and its scripts, where the site has them."""
+    folder = tmp_path_factory.mktemp("site")
+    for part in ("assets", "playground"):
+        shutil.copytree(DOCS / part, folder / part)
+    text = PAGES["choose"].read_text(encoding="utf-8")
+    html = text[text.index("<section") : text.index("</script>")] + "</script>"
+    (folder / "choose").mkdir()
+    (folder / "choose" / "index.html").write_text(
+        f'<!doctype html><meta charset="utf-8"><title>Calculator</title>{html}', encoding="utf-8"
+    )
+    with (
+        chromium.page(chromium.find(), tmp_path_factory.mktemp("profile")) as page,
+        chromium.serve(folder) as (url, _),
+    ):
+        page.call("Page.navigate", url=f"{url}choose/")
         page.wait("document.querySelector('[data-part=m]')?.textContent === '33'")
         yield page
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def shown(page: chromium.Page, **fields: float) -> dict[str, str]:

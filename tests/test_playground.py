@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import importlib.util
-import json
 import re
-import shutil
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise, product
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
-import torch
-from torch import Tensor
 
-from rics_transforms import get_score, locate, theory
+from rics_transforms import get_score, list_scores, locate, theory
 from rics_transforms.exact import integer_image
 from rics_transforms.scores import complete_levels, mexican_hat_factors
 from rics_transforms.selection import Geometry, patch_map
 
-from . import chromium, reference
+from . import chromium, playground, reference
 from .chromium import Page
 from .conftest import random_image
+from .playground import (
+    DECODE,
+    IDLE,
+    Place,
+    as_rgba,
+    choose,
+    cut,
+    pair,
+    photo,
+    run,
+    stage_box,
+    text,
+)
 
-DOCS = Path(__file__).parent.parent / "docs"
-SCORES = ("lattice", "hash", "mexican_hat", "saliency")
+SCORES = list_scores()
 SHIFTS = ("realistic", "cyclic")
-SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Playground</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark; font-family: sans-serif }}
-body {{ margin: 1rem auto; max-width: 60rem; padding: 0 0.75rem }}</style></head>
-<body><h1 id="playground">Playground</h1>{}</body></html>"""
-"""What a site puts around the page, at the least."""
-
-IDLE = "document.querySelector('#rics-playground')?.ariaBusy === 'false'"
-Place = tuple[int, int]
 
 
 # --- the page ------------------------------------------------------------------------------------
@@ -49,86 +42,27 @@ Place = tuple[int, int]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The playground as a site holds it: `index.html` beside the scripts and the photographs."""
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(DOCS / "playground", folder, dirs_exist_ok=True)
-    spec = importlib.util.spec_from_file_location("photos", DOCS / "playground" / "photos.py")
-    assert spec is not None and spec.loader is not None
-    photos = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(photos)
-    photos.write(folder / "photos")
-    text = (DOCS / "playground.md").read_text(encoding="utf-8")
-    html = text[text.index("<link") : text.index("</script>") + len("</script>")]
-    (folder / "index.html").write_text(SHELL.format(html), encoding="utf-8")
-    return folder
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, and remembers what was asked for."""
-
-    requests: list[str] = []  # noqa: RUF012
-
-    def log_message(self, format: str, *args: Any) -> None:
-        self.requests.append(self.requestline)
-
-
-@pytest.fixture(scope="module")
-def url(site: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site)))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return playground.write(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    program = chromium.find()
-    if program is None:
-        pytest.skip(f"needs a browser: none of {', '.join(chromium.NAMES)} is installed")
-    with chromium.page(program, tmp_path_factory.mktemp("profile")) as page:
+    with chromium.page(chromium.find(), tmp_path_factory.mktemp("profile")) as page:
         yield page
 
 
+@pytest.fixture(scope="module")
+def server(site: Path, browser: Page) -> Iterator[tuple[str, list[str]]]:
+    with chromium.serve(site) as server:
+        yield server
+
+
 @pytest.fixture
-def page(browser: Page, url: str) -> Page:
+def page(browser: Page, server: tuple[str, list[str]]) -> Page:
     """The playground, freshly loaded."""
-    browser.call("Page.navigate", url=url)
+    browser.call("Page.navigate", url=server[0])
     browser.wait(IDLE)
     return browser
-
-
-def run(page: Page, function: str, *arguments: Any) -> Any:
-    """Call an async function in the page, after loading the playground's modules."""
-    names = ("hashing", "image", "scores", "selection", "theory")
-    modules = ", ".join(f"...await import('/{name}.js')" for name in names)
-    listed = ", ".join(json.dumps(argument) for argument in arguments)
-    return page.evaluate(
-        f"(async () => {{ const m = {{{modules}}}; return ({function})({listed}) }})()"
-    )
-
-
-def photo(site: Path, name: str) -> Tensor:
-    """A photograph of the playground, uint8 ``[3, H, W]``."""
-    with PIL.Image.open(site / "photos" / f"{name}.png") as image:
-        return torch.from_numpy(np.array(image)).movedim(-1, 0)
-
-
-def cut(image: Tensor, place: Place, n: int) -> Tensor:
-    return image[:, place[0] : place[0] + n, place[1] : place[1] + n]
-
-
-def as_rgba(image: Tensor) -> str:
-    """The bytes of `ImageData`, in base64."""
-    opaque = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)
-    return base64.b64encode(opaque.contiguous().numpy().tobytes()).decode()
-
-
-DECODE = """({ data, n }) => ({
-  data: Uint8ClampedArray.from(atob(data), (c) => c.charCodeAt(0)), height: n, width: n,
-})"""
 
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -151,7 +85,8 @@ def test_origins_on_photographs(page: Page, site: Path) -> None:
           for (const { name, score, cyclic, n, k, place } of cases) {
             photos[name] ??= await m.read(await (await fetch(`photos/${name}.png`)).blob());
             const window = m.cut(photos[name], ...place, n);
-            origins.push(m.locate(window, k, m.SCORES[score], cyclic).origin);
+            const selector = new m.Selector(n, k, m.SCORES[score], cyclic);
+            origins.push(selector.locate(window).origin);
           }
           return origins;
         }""",
@@ -166,7 +101,7 @@ def test_origins_on_photographs(page: Page, site: Path) -> None:
         ).tolist()
         for c in cases
     ]
-    assert len(expected) == 120
+    assert len(expected) == 150
     assert found == expected
 
 
@@ -182,7 +117,7 @@ def test_origins_on_degenerate_images(page: Page) -> None:
     found = run(
         page,
         f"""(cases) => cases.map(({{ k, score, cyclic, ...image }}) =>
-          m.locate(({DECODE})(image), k, m.SCORES[score], cyclic).origin)""",
+          new m.Selector(image.n, k, m.SCORES[score], cyclic).locate(({DECODE})(image)).origin)""",
         cases,
     )
     assert found == expected
@@ -259,49 +194,6 @@ def test_theory(page: Page) -> None:
 # --- the page in use -----------------------------------------------------------------------------
 
 
-def choose(page: Page, **values: str) -> None:
-    """Set controls as a visitor does."""
-    for name, value in values.items():
-        page.evaluate(
-            f"""(() => {{
-              const form = document.querySelector('#rics-playground form');
-              const list = form.elements[{name!r}];
-              const control = list instanceof RadioNodeList
-                ? [...list].find((one) => one.value === {value!r}) : list;
-              if (control.type === 'radio') return control.click();
-              control.value = {value!r};
-              for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
-            }})()"""
-        )
-    page.wait(IDLE)
-
-
-def text(page: Page, part: str) -> str:
-    content: str = page.evaluate(f"document.querySelector('[data-part={part}]').textContent")
-    return content
-
-
-def pair(page: Page, name: str) -> Place:
-    y, x = page.evaluate(
-        f"document.querySelector('#rics-playground').dataset.{name}.split(',').map(Number)"
-    )
-    return y, x
-
-
-def stage_box(page: Page) -> tuple[float, float, float]:
-    """Middle of the stage, and the pixels of the screen that one of the photograph takes."""
-    x, y, width = page.evaluate(
-        """(() => {
-          const stage = document.querySelector('[data-part=stage]');
-          stage.scrollIntoView({ block: 'center' });
-          const { left, top, width } = stage.getBoundingClientRect();
-          return [left + width / 2, top + width / 2, width];
-        })()"""
-    )
-    n = int(text(page, "n"))
-    return x, y, width / (n + 72)
-
-
 def expect_counts(
     page: Page, crops: list[Place], places: list[Place], cyclic: bool = False
 ) -> None:
@@ -345,6 +237,26 @@ def test_mouse(page: Page, site: Path, name: str) -> None:
     expect_counts(page, crops, places)
     latencies.sort()
     print(f"answered in {latencies[15]:.1f} ms (median), {latencies[-1]:.1f} ms (most)")
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("score", SCORES)
+def test_answers_while_dragged(page: Page, score: str, shifts: str) -> None:
+    """From the pointer's event to the picture, at the largest window: 50 ms, and often far less."""
+    latencies = []
+    for k in ("224", "128"):
+        choose(page, n="256", k=k, score=score, shifts=shifts)
+        x, y, unit = stage_box(page)
+        page.mouse("Pressed", x, y)
+        for step in range(1, 21):
+            page.mouse("Moved", x + 2 * step * unit, y - step * unit)
+            page.next_frame()
+            latencies.append(float(re.findall(r"[\d.]+", text(page, "latency"))[0]))
+        page.mouse("Released", x, y)
+    latencies.sort()
+    median = latencies[len(latencies) // 2]
+    print(f"{score}, {shifts}: {median:.1f} ms (median), {latencies[-1]:.1f} ms (most)")
+    assert median < 50  # the most also tells what else the machine does
 
 
 def test_keyboard(page: Page) -> None:
@@ -416,12 +328,14 @@ def give(page: Page, path: Path) -> None:
     page.wait(f"document.querySelector('[name=photo]').selectedIndex === -1 && {IDLE}")
 
 
-def test_an_own_photograph_stays_in_the_browser(page: Page, tmp_path: Path) -> None:
+def test_an_own_photograph_stays_in_the_browser(
+    page: Page, server: tuple[str, list[str]], tmp_path: Path
+) -> None:
     PIL.Image.effect_noise((900, 600), 60).save(tmp_path / "own.png")
-    asked = len(Handler.requests)
+    asked = len(server[1])
     give(page, tmp_path / "own.png")
     assert pair(page, "place") == (72, 172)  # the middle of 400 x 600 pixels
-    assert len(Handler.requests) == asked
+    assert len(server[1]) == asked
 
 
 def test_an_unreadable_file_is_named(page: Page, tmp_path: Path) -> None:
@@ -432,12 +346,12 @@ def test_an_unreadable_file_is_named(page: Page, tmp_path: Path) -> None:
     assert text(page, "error") == ""
 
 
-def test_needs_nothing_from_outside(page: Page, url: str, site: Path) -> None:
+def test_needs_nothing_from_outside(page: Page, server: tuple[str, list[str]]) -> None:
     names = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert {"app.js", "selection.js", "playground.css"} <= {
         name.rsplit("/", 1)[1] for name in names
     }
-    assert all(name.startswith(url) for name in names)
+    assert all(name.startswith(server[0]) for name in names)
 
 
 def test_every_control_has_a_label(page: Page) -> None:

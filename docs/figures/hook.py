@@ -4,6 +4,7 @@
   `charts` returns.
 - Links to ``figures/NAME`` lead to the picture that `pictures` draws.
 - Formulas become MathML, which browsers show without any script.
+- Long names of tests may be broken at their underscores, intervals in tables may not.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from playground import photos
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
 CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
+TEST = re.compile(r"(?<=<code>)tests/[\w/.:]+(?=</code>)")
+INTERVAL = re.compile(r"(?<=<td>)([\d.]+) (\([\d.-]+\))(?=</td>)")
 BAR = "<mo>&#x0007C;</mo>"
 
 
@@ -42,8 +45,10 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 
 def on_page_content(html: str, **kwargs: Any) -> str:
-    """Draw the charts, and turn formulas into MathML."""
+    """Draw the charts, turn formulas into MathML, and say where lines may be broken."""
     html = CHART.sub(lambda found: getattr(charts, found[1])(), html)
+    html = INTERVAL.sub(r'\1 <span class="interval">\2</span>', html)
+    html = TEST.sub(lambda found: re.sub("(::|_)", r"\1<wbr>", found[0]), html)
     return FORMULA.sub(lambda found: mathml(found[2], found[1]), html)
 
 

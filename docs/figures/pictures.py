@@ -81,12 +81,13 @@ def _draw_crop(axes: Axes, image: PIL.Image.Image, decision: Decision, title: st
 
 def _outline(axes: Axes, corner: tuple[int, int], size: tuple[int, int], colour: str) -> None:
     place, width, height = (corner[1] - 0.5, corner[0] - 0.5), size[1], size[0]
-    for ink, thick in (("black", 4.0), (colour, 2.0)):
+    for ink, thick in (("black", 5.0), (colour, 3.0)):
         axes.add_patch(Rectangle(place, width, height, fill=False, ec=ink, lw=thick))
 
 
 def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=12)
+    width = axes.figure.get_figwidth()  # type: ignore[union-attr]
+    axes.set_title(title, fontsize=1.75 * width)  # to be read on a phone
     axes.set(xticks=[], yticks=[])
 
 

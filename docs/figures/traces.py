@@ -45,11 +45,12 @@ def main() -> None:
         (_traces(model, scene) for name, scene in tiles if "scale 1" in name),
         key=lambda lines: -lines[f"CenterCrop({K})"].diff().abs().amax(),
     )
+    plt.rcParams["font.size"] = 15  # to be read on a phone
     figure, axes = plt.subplots(2, SHOWN, figsize=(10.5, 5.4), height_ratios=(1.15, 1))
     for column, lines in zip(axes.T, found[:SHOWN], strict=True):
         _draw(column, lines)
-    axes[1, 0].set_ylabel("probability of the class")
-    axes[1, 0].legend(frameon=False, loc="lower left", fontsize=9)
+    axes[1, 0].set_ylabel("probability")
+    axes[1, 0].legend(frameon=False, loc="lower left", fontsize=13)
     figure.tight_layout()
     figure.savefig(
         DOCS / "images" / "traces.jpg", dpi=84, pil_kwargs={"quality": 75, "optimize": True}
@@ -80,7 +81,7 @@ def _draw(axes: list[Axes], lines: dict[str, Tensor]) -> None:
         axes[1].plot(
             range(-REACH, REACH + 1), lines[name], color=colour, marker=marker, ms=4, label=name
         )
-    axes[1].set(ylim=(0, 1), xlabel="window moved to the right, pixels")
+    axes[1].set(ylim=(0, 1), xlabel="moved to the right, px")
     axes[1].spines[["top", "right"]].set_visible(False)
 
 

@@ -2,6 +2,8 @@
  * A photograph that moves under a fixed window, and how often the crops keep their pixels.
  *
  * @typedef {import("./image.js").Image} Image
+ * @typedef {import("./scores.js").Level} Level
+ * @typedef {import("./scores.js").Scores} Scores
  * @typedef {import("./selection.js").Choice} Choice
  * @typedef {{n: number, k: number, score: string, cyclic: boolean}} Settings
  * @typedef {[y: number, x: number]} Pair
@@ -9,7 +11,7 @@
 
 import { cut, remainder } from "./image.js";
 import { SCORES } from "./scores.js";
-import { locate } from "./selection.js";
+import { roll, Selector } from "./selection.js";
 import { shiftConsistency } from "./theory.js";
 
 export class Experiment {
@@ -33,15 +35,27 @@ export class Experiment {
     /** @type {Pair} */
     this.place = this.within(place ?? (cyclic ? [0, 0] : middle));
     this.order = SCORES[settings.score].order(n, settings.k);
+    this.selector = new Selector(n, settings.k, SCORES[settings.score], cyclic);
+    /** @type {Map<Level, Scores>} on the torus: of its scene, by level */
+    this.known = new Map();
     this.counts = { moves: 0, centre: 0, rics: 0, theory: 0 };
     this.look();
   }
 
   /** Score the window and choose its crop, as the package does for an image of n x n pixels. */
   look() {
-    const { n, k, score, cyclic } = this.settings;
+    const { n, cyclic } = this.settings;
     this.window = cut(this.scene, ...this.place, n);
-    this.choice = locate(this.window, k, SCORES[score], cyclic);
+    this.choice = cyclic
+      ? this.selector.locate(this.window, (level) => roll(this.scores(level), n, this.place))
+      : this.selector.locate(this.window);
+  }
+
+  /** The scores of all that the torus shows: a move only moves them. @param {Level} level */
+  scores(level) {
+    const scores = this.known.get(level) ?? this.selector.map(this.scene, level);
+    this.known.set(level, scores);
+    return scores;
   }
 
   /** Where a crop of the window lies in the scene. @param {Pair} origin @returns {Pair} */

@@ -38,6 +38,28 @@ function power(base, exponent) {
 }
 
 /**
+ * The filter of RICS-rand: t x t near-Gaussian integers, each a sum of 12 uniform ones.
+ *
+ * @param {number} t
+ */
+export function gaussianFilter(t) {
+  const z = new Int32Array(2);
+  return Int32Array.from({ length: t * t }, (_, i) => {
+    let sum = 0;
+    for (let part = 12 * i; part < 12 * i + 12; part++) {
+      z[0] = part;
+      z[1] = 0;
+      for (let round = 0; round < 3; round++) {
+        multiplyAdd(z, 0, COLUMN_WORD, 0, 0);
+        mix(z, 0);
+      }
+      sum += z[1] >> 16;
+    }
+    return sum >> 4;
+  });
+}
+
+/**
  * Pseudo-random score of every patch of t x t pixels.
  *
  * Rows are hashed modulo 2^32 by powers of COLUMN, columns of them modulo 2^64 by powers of ROW;

@@ -12,7 +12,9 @@
  */
 
 import { channelSum, correlateSeparable, gradientMagnitude, hat } from "./exact.js";
-import { rollingHash } from "./hashing.js";
+import { correlate, spectrum } from "./fourier.js";
+import { gaussianFilter, rollingHash } from "./hashing.js";
+import { remainder } from "./image.js";
 import { latticeOrder } from "./theory.js";
 
 /** @type {Level} */
@@ -23,6 +25,22 @@ const HAT = { map: (image, t) => hat(channelSum(image), t), nms: true };
 
 /** @type {Level} */
 const SALIENCY = { map: (image, t) => hat(gradientMagnitude(channelSum(image)), t - 1), nms: true };
+
+const MODULUS = 2 ** 20 - 3;
+
+/** The paper's random score, for patches of t. @param {number} t @returns {Level} */
+function random(t) {
+  const filter = gaussianFilter(t);
+  /** @type {Record<number, import("./fourier.js").Plane>} */
+  const spectra = {};
+  return {
+    map: (image) => {
+      const known = (spectra[image.width] ??= spectrum(filter, t, image.width));
+      return correlate(channelSum(image), known, t).map((v) => remainder(v, MODULUS));
+    },
+    nms: false,
+  };
+}
 
 /** A level of the paper's Mexican hat. @param {number} sigma @returns {Level} */
 function paperHat(sigma) {
@@ -65,6 +83,11 @@ export const SCORES = {
   },
   hash: {
     levels: () => [HASH],
+    order: () => 1,
+    pseudoRandom: true,
+  },
+  random: {
+    levels: (t) => [random(t)],
     order: () => 1,
     pseudoRandom: true,
   },

@@ -2,6 +2,7 @@
  * From score maps to crop origins, as in rics_transforms/selection.py: square windows and crops.
  *
  * @typedef {import("./image.js").Image} Image
+ * @typedef {import("./scores.js").Level} Level
  * @typedef {import("./scores.js").Score} Score
  * @typedef {import("./scores.js").Scores} Scores
  * @typedef {{n: number, k: number, t: number, positions: number, cyclic: boolean}} Geometry
@@ -13,27 +14,63 @@ import { contentHash } from "./hashing.js";
 import { cut, remainder } from "./image.js";
 import { patchSize } from "./theory.js";
 
-/**
- * The crop that a score selects: what `rics_transforms.locate` returns, bit for bit.
- *
- * @param {Image} image  square
- * @param {number} k
- * @param {Score} score
- * @param {boolean} cyclic  whether crops wrap around the borders
- * @returns {Choice} with the winning patch and the scores among which it won
- */
-export function locate(image, k, score, cyclic) {
-  const n = image.width, t = patchSize(n, k, score.order(n, k));
-  const geometry = { n, k, t, positions: cyclic ? n : n - t + 1, cyclic };
-  const whole = cyclic ? cut(image, 0, 0, n + t - 1) : image;
-  for (const level of score.levels(t)) {
-    const scores = level.map(whole, t);
-    const best = maxima(scores, geometry, level.nms);
-    if (best.length === 0) continue;
-    const patch = best.length === 1 ? best[0] : firstByContent(best, image, geometry);
-    return { origin: cropOf(patch, geometry), patch, scores, geometry };
+/** A score, made ready for windows of n x n pixels and crops of k x k. */
+export class Selector {
+  /**
+   * @param {number} n
+   * @param {number} k
+   * @param {Score} score
+   * @param {boolean} cyclic  whether crops wrap around the borders
+   */
+  constructor(n, k, score, cyclic) {
+    const t = patchSize(n, k, score.order(n, k));
+    /** @type {Geometry} */
+    this.geometry = { n, k, t, positions: cyclic ? n : n - t + 1, cyclic };
+    this.levels = score.levels(t);
   }
-  throw new Error("Expected the last level to decide, but it found no maximum.");
+
+  /** All scores of an image by one level. @param {Image} image @param {Level} level */
+  map(image, level) {
+    const { n, t, cyclic } = this.geometry;
+    return level.map(cyclic ? cut(image, 0, 0, n + t - 1) : image, t);
+  }
+
+  /**
+   * The crop that the score selects: what `rics_transforms.locate` returns, bit for bit.
+   *
+   * @param {Image} image
+   * @param {(level: Level) => Scores} [map]  the image's scores, if they are known already
+   * @returns {Choice} with the winning patch and the scores among which it won
+   */
+  locate(image, map = (level) => this.map(image, level)) {
+    const { geometry } = this;
+    for (const level of this.levels) {
+      const scores = map(level);
+      const best = maxima(scores, geometry, level.nms);
+      if (best.length === 0) continue;
+      const patch = best.length === 1 ? best[0] : firstByContent(best, image, geometry);
+      return { origin: cropOf(patch, geometry), patch, scores, geometry };
+    }
+    throw new Error("Expected the last level to decide, but it found no maximum.");
+  }
+}
+
+/**
+ * The scores of a torus that has moved: those of the torus, moved along.
+ *
+ * @param {Scores} scores
+ * @param {number} n
+ * @param {readonly [dy: number, dx: number]} shift
+ */
+export function roll(scores, n, [dy, dx]) {
+  const rolled = scores.slice(), across = remainder(dx, n);
+  for (let y = 0; y < n; y++) {
+    const from = remainder(y + dy, n) * n;
+    const row = /** @type {any} */ (scores.subarray(from, from + n));
+    rolled.set(row.subarray(across), y * n);
+    rolled.set(row.subarray(0, across), (y + 1) * n - across);
+  }
+  return rolled;
 }
 
 /**
