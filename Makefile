@@ -43,7 +43,7 @@ docs-serve: .venv/ready  ## the same at http://127.0.0.1:8000
 clean:
 	rm -rf .venv .venv-x .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml rics_transforms/_native.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@

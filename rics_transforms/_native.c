@@ -267,6 +267,24 @@ VECTORISED static void rolling_hash(const Plan *p, const uint8_t *image, Scratch
     }
 }
 
+/* --- floats to grey levels (exact.integer_image) ----------------------------------------------- */
+
+/* Whether all values are on the grid of 0..255; if not, what was written is of no use. */
+VECTORISED static int quantise_floats(const float *restrict in, int64_t count,
+                                      uint8_t *restrict out)
+{
+    const float integers = 12582912.0f; /* 1.5 * 2^23: adding it rounds to nearest, ties to even */
+    int on_grid = 1;
+    for (int64_t i = 0; i < count; i++) {
+        const float scaled = in[i] * 255.0f;
+        const float level = (scaled + integers) - integers;
+        const int good = level >= 0.0f && level <= 255.0f; /* not so for NaN */
+        out[i] = (uint8_t)(int32_t)(good ? level : 0.0f);
+        on_grid &= good;
+    }
+    return on_grid;
+}
+
 /* --- the best patch --------------------------------------------------------------------------- */
 
 /* Where one best entry of the map lies, and how many equal it. */
@@ -416,6 +434,52 @@ static PyObject *run(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* quantise(floats, count, out): whether so many floats, as round(255 x), fit into bytes. */
+static PyObject *quantise(PyObject *self, PyObject *args)
+{
+    Py_ssize_t floats, count, out;
+    if (!PyArg_ParseTuple(args, "nnn", &floats, &count, &out))
+        return NULL;
+    int on_grid;
+    Py_BEGIN_ALLOW_THREADS
+    on_grid = quantise_floats((const float *)floats, count, (uint8_t *)out);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(on_grid);
+}
+
+/* crop(images, plan, origins, count, out): copy a window out of each of so many images. The plan:
+ * planes, height, width, crop height, crop width, bytes of a pixel. Windows may wrap around. */
+static PyObject *crop(PyObject *self, PyObject *args)
+{
+    const char *plan;
+    Py_ssize_t plan_size, images, origins, count, out;
+    if (!PyArg_ParseTuple(args, "ny#nnn", &images, &plan, &plan_size, &origins, &count, &out))
+        return NULL;
+    int64_t fields[6];
+    if (plan_size != sizeof fields)
+        return PyErr_Format(PyExc_ValueError, "Expected %zu bytes of a plan, but got %zd.",
+                            sizeof fields, plan_size);
+    memcpy(fields, plan, sizeof fields);
+    const int64_t planes = fields[0], height = fields[1], width = fields[2], rows = fields[3];
+    const int64_t row = fields[4] * fields[5], item = fields[5];
+    Py_BEGIN_ALLOW_THREADS
+    char *target = (char *)out;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int64_t top = ((int64_t *)origins)[2 * i], left = ((int64_t *)origins)[2 * i + 1];
+        const int64_t room = (width - left) * item, before = row < room ? row : room;
+        for (int64_t plane = 0; plane < planes; plane++) {
+            const char *source = (char *)images + (i * planes + plane) * height * width * item;
+            for (int64_t y = top; y < top + rows; y++, target += row) {
+                const char *line = source + (y < height ? y : y - height) * width * item;
+                memcpy(target, line + left * item, before);
+                memcpy(target + before, line, row - before);
+            }
+        }
+    }
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
 /* constants(row, column, mix): those of hashing.py. */
 static PyObject *constants(PyObject *self, PyObject *args)
 {
@@ -428,6 +492,8 @@ static PyObject *constants(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, NULL},
+    {"quantise", quantise, METH_VARARGS, NULL},
+    {"crop", crop, METH_VARARGS, NULL},
     {"constants", constants, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

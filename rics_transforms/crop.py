@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from rics_transforms import native
 from rics_transforms.exact import Size
 from rics_transforms.selection import opaque
 
@@ -37,27 +38,40 @@ def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -
     """
     if opaque(images) or opaque(origins):
         return _gather(images, origins, size, cyclic)
+    places = origins.tolist()
+    _require_inside(places, images, size, cyclic)
+    if native.copies(images):
+        return native.crop(images, origins, size)
     if len(images) == 0:
         return images.new_empty((*images.shape[:-2], *size))
-    pairs = zip(images, origins.tolist(), strict=True)
-    return torch.stack([crop_one(image, (top, left), size, cyclic) for image, (top, left) in pairs])
+    return torch.stack(
+        [_slice(image, place, size) for image, place in zip(images, places, strict=True)]
+    )
 
 
-def crop_one(image: Tensor, origin: Size, size: Size, cyclic: bool) -> Tensor:
-    """The crop of one image ``[..., H, W]``; a view of it unless it wraps around."""
-    bottom, right = origin[0] + size[0], origin[1] + size[1]
-    if cyclic:
-        over_y, over_x = max(0, bottom - image.shape[-2]), max(0, right - image.shape[-1])
-        if over_y:
-            image = torch.cat([image, image[..., :over_y, :]], -2)
-        if over_x:
-            image = torch.cat([image, image[..., :over_x]], -1)
-    if min(origin) < 0 or bottom > image.shape[-2] or right > image.shape[-1]:
+def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:
+    """One origin for each image; on the torus it may be any pixel."""
+    if len(places) != len(images):
+        raise ValueError(f"Expected {len(images)} origins, one per image, but got {len(places)}.")
+    height, width = images.shape[-2:]
+    rows, columns = (height, width) if cyclic else (height - size[0] + 1, width - size[1] + 1)
+    outside = [place for place in places if not (0 <= place[0] < rows and 0 <= place[1] < columns)]
+    if outside:
         raise ValueError(
-            f"Expected a crop inside the image of {tuple(image.shape[-2:])}, "
-            f"but got origin {origin} and size {size}."
+            f"Expected a crop inside the image of {(height, width)}, "
+            f"but got origin {tuple(outside[0])} and size {size}."
         )
-    return image[..., origin[0] : bottom, origin[1] : right]
+
+
+def _slice(image: Tensor, origin: list[int], size: Size) -> Tensor:
+    """A view of the image, unless the crop wraps around."""
+    (top, left), (height, width) = origin, size
+    over_y, over_x = top + height - image.shape[-2], left + width - image.shape[-1]
+    if over_y > 0:
+        image = torch.cat([image, image[..., :over_y, :]], -2)
+    if over_x > 0:
+        image = torch.cat([image, image[..., :over_x]], -1)
+    return image[..., top : top + height, left : left + width]
 
 
 def _gather(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeGuard
+from math import prod
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from rics_transforms import exact, hashing
 from rics_transforms.exact import Size
 
 Sizes = tuple[int, ...]
+_R = TypeVar("_R")
 
 try:
     import rics_transforms._native as _native
@@ -48,6 +50,58 @@ class Kernel(NamedTuple):
 def is_available() -> bool:
     """Whether the compiled code was built."""
     return _native is not None
+
+
+def integer_image(images: Tensor) -> Tensor:
+    """As `exact.integer_image`; float32 images of 256 grey levels in a single pass."""
+    if (
+        _native is None
+        or images.dtype != torch.float32
+        or images.device.type != "cpu"
+        or exact.is_traced(images)
+        or not images.is_contiguous()
+    ):
+        return exact.integer_image(images)
+    levels = torch.empty(images.shape, dtype=torch.uint8, device="cpu")
+
+    def quantise(start: int, stop: int) -> bool:
+        source, target = images.data_ptr() + 4 * start, levels.data_ptr() + start
+        return _native.quantise(source, stop - start, target)
+
+    on_grid = _share(quantise, images.numel(), 1)
+    return levels if all(on_grid) else exact.integer_image(images)
+
+
+def copies(images: Tensor) -> bool:
+    """Whether `crop` can copy out of these images: no other strides, no gradients to follow."""
+    return (
+        _native is not None
+        and images.device.type == "cpu"
+        and not exact.is_traced(images)
+        and images.is_contiguous()
+        and not (images.requires_grad and torch.is_grad_enabled())
+    )
+
+
+def crop(images: Tensor, origins: Tensor, size: Size) -> Tensor:
+    """Windows of images ``[B, ..., H, W]`` at origins inside, ``[B, 2]``; they may wrap around."""
+    lead, (height, width) = images.shape[:-2], images.shape[-2:]
+    crops = torch.empty((*lead, *size), dtype=images.dtype, device="cpu")
+    planes, item = prod(lead[1:]), images.itemsize
+    plan = array("q", [planes, height, width, *size, item]).tobytes()
+    origins = origins.contiguous()
+
+    def copy(start: int, stop: int) -> None:
+        _native.crop(
+            images.data_ptr() + start * planes * height * width * item,
+            plan,
+            origins.data_ptr() + start * origins.stride(0) * origins.itemsize,
+            stop - start,
+            crops.data_ptr() + start * planes * size[0] * size[1] * item,
+        )
+
+    _share(copy, len(images), size[0] * size[1] // 4)  # a pixel costs less than to score it
+    return crops
 
 
 def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kernel]:
@@ -102,7 +156,6 @@ def _run(
     stride, *strides = pixels.stride()
     plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic)
     filters = _filters(kernel, size)
-    batch, per_image = len(pixels), pixels.shape[-2] * pixels.shape[-1]
 
     def score(start: int, stop: int) -> None:
         _native.run(
@@ -115,14 +168,19 @@ def _run(
             0 if best is None else best.data_ptr() + start * best.stride(0) * best.itemsize,
         )
 
-    threads = min(torch.get_num_threads(), batch, batch * per_image // _PIXELS_PER_THREAD)
-    if threads < 2:
-        score(0, batch)
-        return
-    bounds = [batch * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:  # of this call: a pool would not survive a fork
-        for part in [pool.submit(score, *bound) for bound in pairwise(bounds)]:
-            part.result()
+    _share(score, len(pixels), pixels.shape[-2] * pixels.shape[-1])
+
+
+def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
+    """Split `count` images of so many pixels among as many threads as PyTorch would use."""
+    threads = max(1, min(torch.get_num_threads(), count, count * pixels // _PIXELS_PER_THREAD))
+    if threads == 1:
+        return [work(0, count)]
+    (first, *others) = pairwise(count * i // threads for i in range(threads + 1))
+    # Threads of this call alone: others would not survive a fork, and wake on a core that is busy.
+    with ThreadPoolExecutor(threads - 1) as pool:
+        results = [pool.submit(work, *bounds) for bounds in others]
+        return [work(*first), *(result.result() for result in results)]
 
 
 @lru_cache(1024)

@@ -14,9 +14,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms import theory
+from rics_transforms import native, theory
 from rics_transforms.crop import crop
-from rics_transforms.exact import Size, integer_image
+from rics_transforms.exact import Size
 from rics_transforms.scores import Score, complete_levels, get_score
 from rics_transforms.selection import Geometry, patch_map, select, select_windows
 
@@ -210,8 +210,8 @@ class RICSCrop(v2.Transform):
         return origins.reshape(*lead, *origins.shape[1:])
 
     def forward(self, *inputs: Any) -> Any:
-        if len(inputs) == 1 and type(inputs[0]) is Tensor:  # no sample to walk through
-            return _crop_tensor(inputs[0], self.locate(inputs[0]), self.k, self.shifts == "cyclic")
+        if len(inputs) == 1 and _is_image(inputs[0]):  # no sample to walk through
+            return self.transform(inputs[0], {"origins": self.locate(inputs[0])})
         return super().forward(*inputs)
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
@@ -342,17 +342,22 @@ def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]
             "use torch.from_numpy(array).movedim(-1, -3) for an array of [..., H, W, C]."
         )
     per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
-    if images.ndim < per_clip or 0 in images.shape[-per_clip:]:
+    plain = _as_plain(images).detach()
+    if plain.ndim < per_clip or 0 in plain.shape[-per_clip:]:
         shape = "[..., T, C, H, W]" if per_clip == 4 else "[..., C, H, W]"
         raise ValueError(
             f"Expected `images` to have shape {shape} without empty frames, "
-            f"but got {tuple(images.shape)}."
+            f"but got {tuple(plain.shape)}."
         )
-    lead = tuple(images.shape[:-per_clip])
-    plain = images.as_subclass(Tensor) if _is_tv_tensor(images) else images
-    pixels = integer_image(plain.detach())
-    frames = images.shape[-4] if per_clip == 4 else 1
-    return pixels.reshape(prod(lead), frames, *images.shape[-3:]), lead
+    lead = tuple(plain.shape[:-per_clip])
+    frames = plain.shape[-4] if per_clip == 4 else 1
+    pixels = native.integer_image(plain)
+    return pixels.reshape(prod(lead), frames, *plain.shape[-3:]), lead
+
+
+def _as_plain(images: Tensor) -> Tensor:
+    """The tensor without its type: every look at a TVTensor's shape takes microseconds."""
+    return images.as_subclass(Tensor) if _is_tv_tensor(images) else images
 
 
 def check_crop(size: Size, pixels: Tensor) -> None:
@@ -411,7 +416,7 @@ def _as_lead(images: Tensor) -> tuple[int, ...]:
 
 def _crop_tensor(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
     """Crop ``[..., *, H, W]`` at origins ``[..., 2]``."""
-    plain = images.as_subclass(Tensor) if _is_tv_tensor(images) else images
+    plain = _as_plain(images)
     lead = origins.shape[:-1]
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     return crop(flat, origins.reshape(-1, 2), size, cyclic=cyclic).reshape(

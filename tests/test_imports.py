@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "native": {"_native", "exact", "hashing"},
     "scores": {"exact", "hashing", "native", "spec", "theory"},
     "selection": {"exact", "hashing", "native", "scores", "theory"},
-    "crop": {"exact", "selection"},
+    "crop": {"exact", "native", "selection"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rics_transforms import Lattice, RICSCrop, Score, get_score, native
-from rics_transforms.exact import Size
+from rics_transforms.crop import crop
+from rics_transforms.exact import Size, integer_image
 from rics_transforms.scores import complete_levels
 from rics_transforms.selection import Geometry, patch_map, select
 
@@ -132,13 +134,68 @@ def test_kernels_leave_to_pytorch_what_they_cannot_hold(photos: Tensor) -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.bool], ids=str)
+@pytest.mark.parametrize("cyclic", [False, True], ids=["realistic", "cyclic"])
+def test_crops_equal_pytorch(
+    cyclic: bool, dtype: torch.dtype, layout: str, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = LAYOUTS[layout](images(photos, (30, 41))).to(dtype)
+    generator = torch.Generator().manual_seed(1)
+    room = (30, 41) if cyclic else (11, 19)
+    places = [torch.randint(0, r, (len(pixels),), generator=generator) for r in room]
+    origins = torch.stack(places, 1)
+    cut = crop(pixels, origins, (20, 23), cyclic=cyclic)
+    monkeypatch.setattr(native, "_native", None)
+    assert torch.equal(cut, crop(pixels, origins, (20, 23), cyclic=cyclic))
+
+
+@needs_kernels
+def test_gradients_flow_through_crops(photos: Tensor) -> None:
+    images = photos[:2].double().requires_grad_()
+    crop(images, torch.tensor([[1, 2], [3, 4]]), (5, 6)).sum().backward()
+    assert images.grad is not None
+    assert images.grad.sum() == 2 * 3 * 5 * 6
+
+
+FLOATS = {
+    "grey levels": lambda: torch.arange(256) / 255,
+    "between them": lambda: torch.linspace(0, 1, 100_001),
+    "halves, which round to even": lambda: torch.arange(512).double().div(510).float(),
+    "just outside": lambda: torch.tensor([-0.0019, -0.0021, 1.0019, 1.0021]),
+    "normalised": lambda: torch.linspace(-2.2, 2.7, 100_001),
+    "minus zero": lambda: torch.tensor([-0.0, -1e-30, 1e-45]),
+    "none": lambda: torch.zeros(0),
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("values", FLOATS)
+def test_grey_levels_equal_pytorch(values: str) -> None:
+    image = FLOATS[values]()[None, None]
+    levels, expected = native.integer_image(image), integer_image(image)
+    assert levels.dtype == expected.dtype
+    assert torch.equal(levels, expected)
+
+
+@needs_kernels
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 258.0])
+def test_bad_floats_are_refused_as_by_pytorch(bad: float) -> None:
+    image = torch.zeros(1, 2, 1000)
+    image[0, 1, 777] = bad
+    with pytest.raises(ValueError, match="Expected"):
+        native.integer_image(image)
+
+
+@needs_kernels
 @pytest.mark.parametrize("score", ["hash", Lattice(), "saliency", "mexican_hat"], ids=str)
 def test_threads_share_a_batch(score: str | Score, photos: Tensor) -> None:
-    crop, threads = RICSCrop(140, score=score), torch.get_num_threads()
-    expected = [crop.locate(photo) for photo in photos]
+    transform, threads = RICSCrop(140, score=score), torch.get_num_threads()
+    expected = [(transform.locate(photo), transform(photo / 255)) for photo in photos]
     try:
         torch.set_num_threads(3)
-        assert torch.equal(crop.locate(photos), torch.stack(expected))
+        assert torch.equal(transform.locate(photos), torch.stack([o for o, _ in expected]))
+        assert torch.equal(transform(photos / 255), torch.stack([c for _, c in expected]))
     finally:
         torch.set_num_threads(threads)
 
