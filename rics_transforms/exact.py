@@ -239,7 +239,7 @@ def _cascade(x: Tensor, dim: int, steps: Sequence[int]) -> Tensor:
 
 
 def cached(function: Callable[..., _R]) -> Callable[..., _R]:
-    """Remember the tensors that a function of hashable arguments makes, unless under a tracer."""
+    """Remember what a function of hashable arguments makes, unless under a tracer."""
     made: dict[tuple[Any, ...], _R] = {}
 
     @wraps(function)
@@ -248,8 +248,8 @@ def cached(function: Callable[..., _R]) -> Callable[..., _R]:
             return function(*args)
         if args not in made:
             result = function(*args)
-            tensors: Any = result if isinstance(result, tuple) else (result,)
-            if not all(map(_is_plain, tensors)):
+            parts: Any = result if isinstance(result, tuple) else (result,)
+            if not all(_is_plain(part) for part in parts if isinstance(part, Tensor)):
                 return result
             if len(made) >= 64:
                 made.clear()

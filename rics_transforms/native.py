@@ -1,8 +1,9 @@
-"""The built-in scores in compiled code: the same integers as `exact` and `hashing` give, sooner.
+"""Compiled code for plain tensors on a CPU: the same bits as PyTorch gives, sooner.
 
-`_native.c` takes uint8 images from the first byte to the best patch without leaving the cache. It
-is built where a C compiler is at hand when the package is installed; without it, and for every
-other input (wider pixels, other devices, graphs), PyTorch computes the same.
+`_native.c` has the built-in scores of uint8 images, from the first byte to the best patch without
+leaving the cache, the reading of floats, and the crop. It is built where a C compiler is at hand
+when the package is installed; without it, and for every other input (wider pixels, other devices,
+graphs), the formulations in `exact`, `hashing`, `selection` and `crop` compute the same.
 """
 
 from __future__ import annotations
@@ -54,13 +55,7 @@ def is_available() -> bool:
 
 def integer_image(images: Tensor) -> Tensor:
     """As `exact.integer_image`; float32 images of 256 grey levels in a single pass."""
-    if (
-        _native is None
-        or images.dtype != torch.float32
-        or images.device.type != "cpu"
-        or exact.is_traced(images)
-        or not images.is_contiguous()
-    ):
+    if images.dtype != torch.float32 or not _is_dense(images):
         return exact.integer_image(images)
     levels = torch.empty(images.shape, dtype=torch.uint8, device="cpu")
 
@@ -74,12 +69,18 @@ def integer_image(images: Tensor) -> Tensor:
 
 def copies(images: Tensor) -> bool:
     """Whether `crop` can copy out of these images: no other strides, no gradients to follow."""
+    return _is_dense(images) and not (images.requires_grad and torch.is_grad_enabled())
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether the compiled code can read the values in the order in which they lie in memory."""
     return (
         _native is not None
-        and images.device.type == "cpu"
-        and not exact.is_traced(images)
-        and images.is_contiguous()
-        and not (images.requires_grad and torch.is_grad_enabled())
+        and tensor.device.type == "cpu"
+        and not exact.is_traced(tensor)
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and not tensor.is_conj()
     )
 
 

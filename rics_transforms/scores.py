@@ -255,8 +255,11 @@ class Lattice(Score):
 
     def order_for(self, n: Size, k: Size) -> Size:
         if self.order is None:
-            return theory.lattice_order(n, k)
+            return _lattice_order(n, k)
         return theory.as_pair(self.order, "order")
+
+
+_lattice_order = cached(theory.lattice_order)
 
 
 @register_score("hash")

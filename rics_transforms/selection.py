@@ -41,7 +41,7 @@ class Geometry(NamedTuple):
     def of(cls, n: Size, k: Size, score: Score, cyclic: bool) -> Geometry:
         """For windows of n and crops of k."""
         order = score.order_for(n, k)
-        return cls(n, k, k if order == (1, 1) else theory.patch_size(n, k, order), cyclic)
+        return cls(n, k, k if order == (1, 1) else _patch_size(n, k, order), cyclic)
 
     @property
     def positions(self) -> Size:
@@ -77,6 +77,9 @@ class Geometry(NamedTuple):
             return patches.roll(offset, (-2, -1))
         cells = patches.unflatten(-1, (-1, self.crops[1])).unflatten(-3, (-1, self.crops[0]))
         return cells.amax((-4, -2))
+
+
+_patch_size = cached(theory.patch_size)
 
 
 @cached

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from rics_transforms import Lattice, RICSCrop, register_score, unregister_score
 from rics_transforms import export as module
 from rics_transforms.cli import main
+from rics_transforms.crop import crop
 from rics_transforms.exact import box_sum, channel_sum
 from rics_transforms.export import export, sample_images
 
@@ -121,8 +122,12 @@ class Crops(nn.Module):
         self.transforms = nn.ModuleList(transforms)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        pairs = [(crop(images), crop.locate(images)) for crop in self.transforms]
-        return [tensor for pair in pairs for tensor in pair]
+        origins = [transform.locate(images) for transform in self.transforms]
+        cut = [
+            crop(images, place, transform.k, cyclic=transform.shifts == "cyclic")
+            for transform, place in zip(self.transforms, origins, strict=True)
+        ]
+        return [*origins, *cut]
 
 
 def test_compiled_ahead_of_time_equals_eager(tmp_path: Path, photos: Tensor) -> None:
