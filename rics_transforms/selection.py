@@ -21,7 +21,8 @@ from rics_transforms import hashing, native, theory
 from rics_transforms.exact import Size, cached, is_traced
 from rics_transforms.scores import HASH, Level, Score, complete_levels
 
-_CHUNK = 2**17  # pixels scored at once on a CPU: what fits into its cache
+_CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
+_BLOCK = 2**23  # pixels of the images whose levels are asked in turn: what bounds the memory
 
 
 def opaque(tensor: Tensor) -> bool:
@@ -110,13 +111,20 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     _refuse_inexact_tracers()
     if opaque(pixels):
         return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
+    blocks = pixels.split(max(1, _BLOCK // (n[0] * n[1])))
+    patches = [_best_of_levels(block, geometry, levels) for block in blocks]
+    return geometry.crop_of(patches[0] if len(patches) == 1 else torch.cat(patches))
+
+
+def _best_of_levels(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
+    """The best patch of each image, ``[B, 2]``, by the first level that has one."""
     first, *fallbacks = levels
     patch, found = _best_patch(pixels, geometry, first)
     for level in fallbacks:
         if not found.all():
             left = (~found).nonzero()[:, 0]
             patch[left], found[left] = _best_patch(pixels[left], geometry, level)
-    return geometry.crop_of(patch)
+    return patch
 
 
 def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
