@@ -16,13 +16,17 @@
 #define VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define INLINE static inline __attribute__((always_inline))
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define FUSED __attribute__((optimize("fp-contract=fast"))) /* where nothing is rounded */
 #else
 #define VECTORISED
 #define INLINE static inline
 #define INDEPENDENT
+#define FUSED
 #endif
 
 #define LANES 16 /* columns smoothed together: one cache line of int32 */
+#define TILE_ROWS 4 /* of scores summed together, so that what is read serves all four */
+#define TILE_COLUMNS 8
 
 enum { HASH, HAT, SALIENCY, SEPARABLE };
 
@@ -48,6 +52,7 @@ typedef struct {
     uint64_t *powers;   /* powers and inverse powers for the hash */
     uint64_t *column;   /* running hash of every column */
     double *products;   /* both row filters' output, for SEPARABLE */
+    double *taps;       /* u and g down, with TILE_ROWS - 1 zeros before, between and after them */
 } Scratch;
 
 /* --- the field: one row of channel sums, or of gradient magnitudes ---------------------------- */
@@ -154,16 +159,24 @@ VECTORISED static void hat(const Plan *p, const uint8_t *image, Scratch *s)
 /* --- two pairs of symmetric filters (exact.correlate_separable) -------------------------------- */
 
 static const int32_t no_pixels[LANES];
-static const double no_products[LANES];
+
+INLINE void add_products(double *restrict sum, const double *g, const double *u, double u_tap,
+                         double g_tap)
+{
+    for (int x = 0; x < TILE_COLUMNS; x++) {
+        sum[x] += g[x] * u_tap;
+        sum[x] += u[x] * g_tap;
+    }
+}
 
 /* `filters` holds g and u across, then u and g down: the sum of g across u down and u across g down.
- * What a filter weighs the same on both sides of its middle is added before it is multiplied. */
-VECTORISED static void separable(const Plan *p, const uint8_t *image, Scratch *s,
-                                 const int32_t *filters)
+ * Across, what a filter weighs the same on both sides of its middle is added before it is
+ * multiplied. */
+FUSED VECTORISED static void separable(const Plan *p, const uint8_t *image, Scratch *s,
+                                       const int32_t *filters)
 {
     const int64_t height = p->patch_height, width = p->patch_width, stride = s->stride;
     const int32_t *g_across = filters, *u_across = filters + width;
-    const int32_t *u_down = filters + 2 * width, *g_down = u_down + height;
     double *g_rows = s->products, *u_rows = s->products + s->height * stride;
     int32_t *line = (int32_t *)s->line;
     for (int64_t y = 0; y < s->height; y++) {
@@ -186,23 +199,23 @@ VECTORISED static void separable(const Plan *p, const uint8_t *image, Scratch *s
             }
         }
     }
-    for (int64_t y = 0; y < s->rows; y++) {
-        int64_t *out = (int64_t *)s->map + y * s->columns;
-        for (int64_t left = 0; left < s->columns; left += LANES) {
-            double sum[LANES] = {0};
-            for (int64_t i = 0; i < (height + 1) / 2; i++) {
-                const int64_t upper = (y + i) * stride + left;
-                const int64_t lower = (y + height - 1 - i) * stride + left;
-                const double *g_lower = upper == lower ? no_products : g_rows + lower;
-                const double *u_lower = upper == lower ? no_products : u_rows + lower;
-                const double u = u_down[i], g = g_down[i];
-                for (int x = 0; x < LANES; x++)
-                    sum[x] += (g_rows[upper + x] + g_lower[x]) * u +
-                              (u_rows[upper + x] + u_lower[x]) * g;
+    const double *u_down = s->taps + TILE_ROWS - 1, *g_down = u_down + height + TILE_ROWS - 1;
+    for (int64_t y = 0; y < s->rows; y += TILE_ROWS) {
+        for (int64_t left = 0; left < s->columns; left += TILE_COLUMNS) {
+            double sums[TILE_ROWS][TILE_COLUMNS] = {{0}};
+            for (int64_t i = 0; i < height + TILE_ROWS - 1; i++) {
+                const double *g = g_rows + (y + i) * stride + left;
+                const double *u = u_rows + (y + i) * stride + left;
+                add_products(sums[0], g, u, u_down[i], g_down[i]);
+                add_products(sums[1], g, u, u_down[i - 1], g_down[i - 1]);
+                add_products(sums[2], g, u, u_down[i - 2], g_down[i - 2]);
+                add_products(sums[3], g, u, u_down[i - 3], g_down[i - 3]);
             }
+            const int64_t rows = s->rows - y < TILE_ROWS ? s->rows - y : TILE_ROWS;
             const int64_t rest = s->columns - left;
-            for (int64_t x = 0; x < (rest < LANES ? rest : LANES); x++)
-                out[left + x] = (int64_t)sum[x];
+            for (int64_t r = 0; r < rows; r++)
+                for (int64_t x = 0; x < (rest < TILE_COLUMNS ? rest : TILE_COLUMNS); x++)
+                    ((int64_t *)s->map)[(y + r) * s->columns + left + x] = (int64_t)sums[r][x];
         }
     }
 }
@@ -288,7 +301,6 @@ VECTORISED static int quantise_floats(const float *restrict in, int64_t count,
 /* --- the best patch --------------------------------------------------------------------------- */
 
 /* Where one best entry of the map lies, and how many equal it. */
-
 typedef struct {
     int64_t row, column, count;
 } Best;
@@ -341,6 +353,7 @@ typedef struct {
 
 DEFINE_BEST(best_int32, int32_t, INT32_MIN)
 DEFINE_BEST(best_int64, int64_t, INT64_MIN)
+
 /* --- Python ----------------------------------------------------------------------------------- */
 
 static int is_wide(const Plan *p) { return p->kind == HASH || p->kind == SEPARABLE; }
@@ -364,7 +377,8 @@ static size_t lay_out(const Plan *p, Scratch *s, char *block, int with_map)
     TAKE(powers, p->kind == HASH ? 2 * (s->width + s->height) : 0);
     TAKE(column, p->kind == HASH ? s->columns : 0);
     TAKE(smooth, p->kind == SEPARABLE ? 0 : s->height * s->stride);
-    TAKE(products, p->kind == SEPARABLE ? 2 * s->height * s->stride : 0);
+    TAKE(products, p->kind == SEPARABLE ? (2 * s->height + TILE_ROWS - 1) * s->stride : 0);
+    TAKE(taps, p->kind == SEPARABLE ? 2 * p->patch_height + 3 * (TILE_ROWS - 1) : 0);
     if (with_map)
         TAKE(map, s->rows * s->columns * (is_wide(p) ? sizeof(int64_t) : sizeof(int32_t)));
 #undef TAKE
@@ -372,7 +386,7 @@ static size_t lay_out(const Plan *p, Scratch *s, char *block, int with_map)
 }
 
 /* What does not depend on the image. */
-static void prepare(const Plan *p, Scratch *s)
+static void prepare(const Plan *p, Scratch *s, const int32_t *filters)
 {
     memset(s->line, 0, (s->width + LANES) * sizeof *s->line);
     if (p->kind == HASH) {
@@ -380,6 +394,15 @@ static void prepare(const Plan *p, Scratch *s)
         fill_powers(inverse(COLUMN), s->width, s->powers + s->width);
         fill_powers(ROW, s->height, s->powers + 2 * s->width);
         fill_powers(inverse(ROW), s->height, s->powers + 2 * s->width + s->height);
+    }
+    if (p->kind == SEPARABLE) {
+        const int64_t height = p->patch_height, gap = TILE_ROWS - 1;
+        memset(s->taps, 0, (2 * height + 3 * gap) * sizeof *s->taps);
+        for (int64_t i = 0; i < height; i++) {
+            s->taps[gap + i] = filters[2 * p->patch_width + i];
+            s->taps[gap + height + gap + i] = filters[2 * p->patch_width + height + i];
+        }
+        memset(s->products + 2 * s->height * s->stride, 0, gap * s->stride * sizeof *s->products);
     }
 }
 
@@ -396,7 +419,8 @@ static void fill_map(const Plan *p, const uint8_t *image, Scratch *s, const int3
 /* run(plan, filters, pixels, image_stride, count, maps, best): score so many images.
  *
  * `maps`, if not 0, takes their score maps, one after the other; `best`, if not 0, takes the origin
- * of the best patch of each, and how many equal it. Addresses are integers. */
+ * of the best patch of each, and how many equal it; images that have one there are left out.
+ * Addresses are integers. */
 static PyObject *run(PyObject *self, PyObject *args)
 {
     const char *fields, *filters;
@@ -415,9 +439,11 @@ static PyObject *run(PyObject *self, PyObject *args)
     block = malloc(lay_out(&plan, &s, NULL, !maps));
     if (block) {
         lay_out(&plan, &s, block, !maps);
-        prepare(&plan, &s);
+        prepare(&plan, &s, (const int32_t *)filters);
         const int64_t item = is_wide(&plan) ? sizeof(int64_t) : sizeof(int32_t);
         for (Py_ssize_t i = 0; i < count; i++) {
+            if (best && ((Best *)best)[i].count)
+                continue;
             if (maps)
                 s.map = (char *)maps + i * s.rows * s.columns * item;
             fill_map(&plan, (const uint8_t *)pixels + i * image_stride, &s,

@@ -131,16 +131,15 @@ def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Te
     return scores
 
 
-def best_patch(
-    kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool
-) -> tuple[Tensor, Tensor]:
-    """Origin of a best patch of each image, and how many equal it: int64 ``[B, 2]``, ``[B]``.
+def fill_best(
+    best: Tensor, kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool
+) -> None:
+    """Fill in a best patch of each image ``[B, C, H, W]`` that has none yet.
 
-    With `nms` only local maxima away from the edge count; where there is none, the number is 0.
+    `best` is int64 ``[B, 3]``: row, column, how many equal it. With `nms` only local maxima away
+    from the edge count; where there is none, the number stays 0.
     """
-    best = torch.empty((len(pixels), 3), dtype=torch.int64, device="cpu")
     _run(kernel, pixels, size, nms=nms, cyclic=cyclic, best=best)
-    return best[:, :2], best[:, 2]
 
 
 def _run(

@@ -22,7 +22,6 @@ from rics_transforms.exact import Size, cached, is_traced
 from rics_transforms.scores import HASH, Level, Score, complete_levels
 
 _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
-_BLOCK = 2**23  # pixels of the images whose levels are asked in turn: what bounds the memory
 
 
 def opaque(tensor: Tensor) -> bool:
@@ -111,43 +110,34 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     _refuse_inexact_tracers()
     if opaque(pixels):
         return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
-    blocks = pixels.split(max(1, _BLOCK // (n[0] * n[1])))
-    patches = [_best_of_levels(block, geometry, levels) for block in blocks]
-    return geometry.crop_of(patches[0] if len(patches) == 1 else torch.cat(patches))
+    best = pixels.new_zeros((len(pixels), 3), dtype=torch.int64)  # row, column, how many equal it
+    for level in levels:
+        _fill_best(best, pixels, geometry, level)
+        if best[:, 2].all():
+            break
+    return geometry.crop_of(best[:, :2])
 
 
-def _best_of_levels(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
-    """The best patch of each image, ``[B, 2]``, by the first level that has one."""
-    first, *fallbacks = levels
-    patch, found = _best_patch(pixels, geometry, first)
-    for level in fallbacks:
-        if not found.all():
-            left = (~found).nonzero()[:, 0]
-            patch[left], found[left] = _best_patch(pixels[left], geometry, level)
-    return patch
-
-
-def _best_patch(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
-    """The best patch of one level, ``[B, 2]``, and whether there is one, ``[B]``."""
+def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> None:
+    """Fill in the best patch of one level for the images that have none yet, if there is one."""
     if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0], geometry.t):
-        patch, count = native.best_patch(
-            level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
+        native.fill_best(
+            best, level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
         )
-        for several in (i for i, number in enumerate(count.tolist()) if number > 1):
-            patch[several], _ = _best_of_maps(pixels[several, None], geometry, level)
-        return patch, count > 0
-    chunks = pixels.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2])))
-    patches, found = zip(*(_best_of_maps(p, geometry, level) for p in chunks), strict=True)
-    return torch.cat(patches), torch.cat(found)
+        for image in (i for i, count in enumerate(best[:, 2].tolist()) if count > 1):
+            best[image] = _best_of_maps(pixels[image, None], geometry, level)
+        return
+    left = (best[:, 2] == 0).nonzero()[:, 0]
+    for images in left.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2]))):
+        best[images] = _best_of_maps(pixels[images], geometry, level)
 
 
-def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
-    """The same from a map of the scores."""
+def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
+    """The same from a map of the scores, ``[B, 3]``: row, column, whether there is one."""
     tied, position = _maxima(pixels, geometry, level)
-    count = tied.sum(1)
-    if _several(count):
+    if _several(tied.sum(1)):
         position = _first_by_content(tied, pixels, geometry)
-    return geometry.patch_of(position), count > 0
+    return torch.cat([geometry.patch_of(position), tied.any(1, keepdim=True)], 1)
 
 
 def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
