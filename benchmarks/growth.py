@@ -25,7 +25,7 @@ from rics_transforms import RICSCrop
 
 SIDES = (128, 181, 256, 362, 512, 724, 1024, 1448, 2048)
 FROM = 256  # px: below, what does not depend on the size counts
-BATCHES, CHANNELS, HELD = (1, 2, 4, 8, 16, 32, 64, 128), (1, 3, 4, 8), (8, 64, 512)
+BATCHES, CHANNELS, HELD = (1, 2, 4, 8, 16, 32, 64, 128), (1, 3, 4, 8), (8, 64, 512, 2048)
 N, K = 224, 140
 
 

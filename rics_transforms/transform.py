@@ -105,8 +105,7 @@ def score_map(
     The other arguments and the errors are those of `locate`.
 
     Returns:
-        int64 ``[..., H - kh + 1, W - kw + 1]``; cyclic: ``[..., H, W]``, every position of the
-        torus.
+        int64 ``[..., H - kh + 1, W - kw + 1]``, or ``[..., H, W]`` on the torus.
 
     Example:
         >>> score_map(torch.zeros(3, 10, 12), (6, 8), score="hash").shape
