@@ -11,7 +11,7 @@ demo: .venv/ready  ## how far images may shift with and without RICS, as a repor
 	@echo "The report lies in the folder demo/."
 
 test: lint types test-albumentationsx  ## everything that must hold
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # AlbumentationsX has the import name of albumentations: it goes into an environment of its own, which
 # sees the packages of the first one behind it.

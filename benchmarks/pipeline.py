@@ -14,8 +14,9 @@ import argparse
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 import PIL.Image
@@ -71,33 +72,45 @@ def _decode_tensor(path: Path) -> Tensor:
     return decode_jpeg(read_file(str(path)), mode=ImageReadMode.RGB)
 
 
-def jpegs(folder: Path, limit: int | None) -> tuple[str, list[Path]]:
-    """The photographs of RICS_TEST_ASSETS, else those of scikit-image, written into the folder."""
+def jpegs(folder: Path, limit: int | None) -> Iterator[tuple[int, str, list[Path]]]:
+    """Files by their short side: those of RICS_TEST_ASSETS, and tiles written into the folder."""
     if assets := os.environ.get("RICS_TEST_ASSETS"):
-        paths = sorted((Path(assets) / "photos").glob("*.jpg"))[:limit]
-        return f"{len(paths)} ImageNet photographs, short side 320 px", paths
+        yield 320, "ImageNet photographs", sorted((Path(assets) / "photos").glob("*.jpg"))[:limit]
     paths = []
-    for number, (_, scene) in enumerate(photos.scenes(512)):
-        if number == limit:
-            break
-        paths.append(folder / f"{number}.jpg")
+    for _, scene in islice(photos.scenes(512), limit):
+        paths.append(folder / f"{len(paths)}.jpg")
         v2.functional.to_pil_image(scene).save(paths[-1], quality=90)
-    return f"{len(paths)} tiles of the photographs in scikit-image, 512 px", paths
+    yield 512, "tiles of the photographs in scikit-image", paths
 
 
 # --- overhead ------------------------------------------------------------------------------------
 
 
-def print_overhead(backend: str, paths: list[Path], rounds: int) -> Target:
+def print_overheads(side: int, source: str, paths: list[Path], rounds: int) -> list[Target]:
+    heading(f"Overhead of RICS: ms per image, {len(paths)} {source}, short side {side} px")
+    print_head("", "centre crop", "RICS", "added", "overhead")
+    targets = []
+    for setting, measure in (("one process", by_file), (f"{WORKERS} workers", by_loader)):
+        for backend in ("PIL", "tensor"):
+            plain, rics = measure(backend, paths, rounds)
+            added = [b - a for a, b in zip(plain, rics, strict=True)]
+            share = 100 * statistics.median(added) / statistics.median(plain)
+            name = f"{backend}, {setting}"
+            print_row(name, spread(plain), spread(rics), spread(added), f"{share:.1f} %")
+            title, wanted = f"pipeline, files of {side} px, {name}", f"at most {LIMIT} % more"
+            targets.append(Target(title, wanted, f"{share:.1f} %", share <= LIMIT))
+    return targets
+
+
+def by_file(backend: str, paths: list[Path], rounds: int) -> list[list[float]]:
     """In one process, on one thread: every file in turn, by both ways."""
     files = {crop: Files(paths, backend, crop) for crop in CROPS}
     ways = {crop: lambda i, f=f: f[i % len(f)] for crop, f in files.items()}
-    plain, rics = interleaved(ways, rounds * len(paths)).values()
-    return _report(f"{backend}, one process", plain, rics)
+    return list(interleaved(ways, rounds * len(paths)).values())
 
 
-def print_loader(backend: str, paths: list[Path], rounds: int) -> Target:
-    """All files by a DataLoader with two workers, in turn by both ways; workers are kept."""
+def by_loader(backend: str, paths: list[Path], rounds: int) -> list[list[float]]:
+    """All files by a DataLoader with workers, in turn by both ways; workers are kept."""
     loaders = {
         crop: DataLoader(Files(paths, backend, crop), BATCH, num_workers=WORKERS,
                          persistent_workers=True)
@@ -105,15 +118,7 @@ def print_loader(backend: str, paths: list[Path], rounds: int) -> Target:
     }  # fmt: skip
     ways = {crop: lambda _, x=x: sum(len(batch) for batch in x) for crop, x in loaders.items()}
     times = interleaved(ways, 3 * rounds).values()
-    plain, rics = ([t / len(paths) for t in column] for column in times)
-    return _report(f"{backend}, DataLoader, {WORKERS} workers", plain, rics)
-
-
-def _report(name: str, plain: list[float], rics: list[float]) -> Target:
-    added = [b - a for a, b in zip(plain, rics, strict=True)]
-    share = 100 * statistics.median(added) / statistics.median(plain)
-    print_row(name, spread(plain), spread(rics), spread(added), f"{share:.1f} %")
-    return Target(f"pipeline, {name}", f"at most {LIMIT} % more", f"{share:.1f} %", share <= LIMIT)
+    return [[t / len(paths) for t in column] for column in times]
 
 
 # --- robustness ----------------------------------------------------------------------------------
@@ -200,13 +205,10 @@ def main() -> None:
     torch.set_num_threads(1)
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
-        source, paths = jpegs(Path(folder), options.files)
-        heading(f"Overhead of RICS: ms per image, {source}")
-        print_head("", "centre crop", "RICS", "added", "overhead")
         targets = [
-            measure(backend, paths, options.rounds)
-            for measure in (print_overhead, print_loader)
-            for backend in ("PIL", "tensor")
+            target
+            for side, source, paths in jpegs(Path(folder), options.files)
+            for target in print_overheads(side, source, paths, options.rounds)
         ]
     if "RICS_TEST_ASSETS" in os.environ:
         print_robustness(options.limit, options.delta, options.rounds)

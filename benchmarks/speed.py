@@ -202,7 +202,7 @@ def print_windows(rounds: int) -> None:
 def print_imports(rounds: int) -> float:
     """Each in a process that has torchvision's transforms already.
 
-    The first run, not counted, leaves the bytecode behind, as an installation does. torchvision's
+    A first run, not counted, leaves the bytecode behind, as an installation does. torchvision's
     import leaves a full garbage collection due, which the next import, whichever it is, sets
     off; so the time is shown with that collection done before, and without.
     """
@@ -213,18 +213,16 @@ def print_imports(rounds: int) -> float:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     heading("Import after torchvision's: ms")
     print_head("import", "time")
-    medians = []
-    for title, before in (
-        ("alone", "gc.collect()"),
-        ("and what torchvision left to collect", "pass"),
-    ):
-        run = [sys.executable, "-c", program.format(before)]
-        _, *times = (
-            1000 * float(subprocess.check_output(run, env=environment)) for _ in range(rounds + 1)
-        )
-        medians.append(statistics.median(times))
-        print_row(f"`rics_transforms` {title}", spread(times))
-    return medians[0]
+
+    def run(before: str) -> float:
+        command = [sys.executable, "-c", program.format(before)]
+        return 1000 * float(subprocess.check_output(command, env=environment))
+
+    run("pass")
+    alone, after = ([run(before) for _ in range(rounds)] for before in ("gc.collect()", "pass"))
+    print_row("`rics_transforms` alone", spread(alone))
+    print_row("`rics_transforms` and what torchvision left to collect", spread(after))
+    return statistics.median(alone)
 
 
 # --- targets -------------------------------------------------------------------------------------

@@ -100,17 +100,17 @@ def test_a_dataset(cluster: None, named: list[Any]) -> None:
 
 def measured(images: Any, path: Path | None = None, **options: Any) -> ShiftReport:
     return verify(
-        images, RICSCrop(24), model=model, n=32, deltas=(1, 3), neighbours="others", records=path,
-        command="-", **options,
-    )  # fmt: skip
+        images, RICSCrop(24), model=model, n=32, deltas=(1, 3), records=path, command="-", **options
+    )
 
 
 def test_a_run_over_ray_equals_a_local_one(cluster: None, named: list[Any], tmp_path: Path) -> None:
-    local = measured(named)
+    local = measured(named, neighbours="others")
     spread = RayMapper(actors=2, batch_size=3, label_column="label")
-    far = measured(as_dataset(named), tmp_path / "records.jsonl", mapper=spread)
+    path = tmp_path / "records.jsonl"
+    far = measured(as_dataset(named), path, mapper=spread, neighbours="others")
     assert far.rows == local.rows and far.records == local.records
-    assert ShiftReport.load(tmp_path / "records.jsonl").records == local.records
+    assert ShiftReport.load(path).records == local.records
 
 
 def test_a_run_goes_on_where_it_stopped(cluster: None, named: list[Any], tmp_path: Path) -> None:
