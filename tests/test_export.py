@@ -215,7 +215,7 @@ def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> Non
 
 def test_floats_choose_the_same_crops_in_onnx(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
-    transform = RICSCrop(24, score="hash")
+    transform = RICSCrop(24)
     path, _ = export(transform, tmp_path / "crop.onnx", n=32, dtype=torch.float32, batch=8)
     images = random_image(8, 3, 32, 32, seed=3)
     crops, origins = load_onnx(path)(images / 255)

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 from rics_transforms import Lattice, RICSCrop, Score, get_score, native
 from rics_transforms.crop import crop
 from rics_transforms.exact import Size, integer_image
-from rics_transforms.scores import complete_levels
+from rics_transforms.scores import Level, complete_levels
 from rics_transforms.selection import Geometry, patch_map, select
 
 from .conftest import EVERY_SCORE, ordered
@@ -100,6 +101,25 @@ def test_any_image_has_the_same_crop(
     assert torch.equal(
         select(pixels, size, score, cyclic=cyclic), select(wide, size, score, cyclic=cyclic)
     )
+
+
+class Mixed(Score):
+    """The paper's Mexican hat, compiled at some of its levels."""
+
+    def __init__(self, *compiled: bool) -> None:
+        self.compiled = compiled
+
+    def levels(self, size: Size) -> tuple[Level, ...]:
+        levels = zip(get_score("mexican_hat").levels(size), self.compiled, strict=True)
+        return tuple(level if c else level._replace(kernel=None) for level, c in levels)
+
+
+@needs_kernels
+@pytest.mark.parametrize("compiled", list(product([True, False], repeat=3)), ids=str)
+def test_levels_go_on_with_what_others_left(compiled: tuple[bool, ...], photos: Tensor) -> None:
+    pixels = images(photos, (61, 72))[:, None]
+    expected = select(pixels.int(), (52, 60), get_score("mexican_hat"))  # which PyTorch scores
+    assert torch.equal(select(pixels, (52, 60), Mixed(*compiled)), expected)
 
 
 @needs_kernels
