@@ -74,9 +74,16 @@ class RICSBatch:
         top, left = np.array(origins, np.int64).reshape(-1, 2).T
         found = {**batch, "top": top, "left": left}
         if self.crop_column is not None:
-            pairs = zip(images, origins, strict=True)
-            found[self.crop_column] = np.stack([self._cut(*pair) for pair in pairs])
+            crops = [self._cut(*pair) for pair in zip(images, origins, strict=True)]
+            found[self.crop_column] = np.stack(crops) if crops else self._no_crops(batch)
         return found
+
+    def _no_crops(self, batch: Batch) -> np.ndarray:
+        """The column of crops of an empty batch; it says no sizes where the images' says none."""
+        images = np.asarray(batch[self.image_column])
+        if images.ndim < 3:
+            return images
+        return np.empty((0, *self.crop.k, *(images.shape[3:] or (1,))), images.dtype)
 
     def _cut(self, image: Tensor, origin: Sequence[int]) -> np.ndarray:
         """Pixels [h, w, C] from an origin on, around the border if it is cyclic."""

@@ -269,6 +269,14 @@ def is_traced(tensor: Tensor) -> bool:
     return torch.compiler.is_compiling() or not _is_plain(tensor)
 
 
+def is_empty(tensor: Tensor) -> bool:
+    """Whether a tensor has no elements, also where it stands for one of a batch of none in vmap."""
+    if not torch.compiler.is_compiling():
+        while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.numel() == 0
+
+
 def correlate_separable(
     field: Tensor, across: Tensor, down: Tensor, *, terms: int, limit: int, gain: int
 ) -> Tensor:
@@ -331,6 +339,12 @@ def correlate(
     weights = spectrum(padded)
 
     def correlate_limb(x: Tensor) -> Tensor:
+        if x.ndim > 2 and isinstance(x.shape[0], torch.SymInt):
+            # A graph may meet an empty batch, which not every build of PyTorch can transform.
+            return transform(torch.cat([x, x.new_zeros(1, *x.shape[1:])]))[:-1]
+        return transform(x)
+
+    def transform(x: Tensor) -> Tensor:
         product = torch.fft.rfft2(x, s=padded) * weights
         kept = torch.fft.ifft(product, dim=-2)[..., :rows, :]  # the other rows wrap around
         sums = torch.fft.irfft(kept, n=padded[1], dim=-1)[..., :columns]

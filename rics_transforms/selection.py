@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rics_transforms import hashing, native, theory
-from rics_transforms.exact import Size, cached, is_traced
+from rics_transforms.exact import Size, cached, is_empty, is_traced
 from rics_transforms.scores import HASH, Level, Score, complete_levels
 
 _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
@@ -153,16 +153,17 @@ def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, T
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
     """One level's scores of all patches, ``[B, *positions]``."""
     flat = pixels.flatten(0, 1)
+    height, width = flat.shape[-2:]
+    positions = (height, width) if cyclic else (height - t[0] + 1, width - t[1] + 1)
+    if is_empty(flat):  # no score is asked about no image: Fourier transforms may refuse
+        return flat.new_zeros((flat.shape[0], *positions), dtype=torch.int64)
     if native.applies(level.kernel, flat, t):
         scores = native.patch_map(level.kernel, flat, t, cyclic=cyclic)
         return _sum_of_frames(scores, pixels)
-    if cyclic:
-        flat = wrap(flat, t)
-    scores = level.patch_map(flat, t)
-    expected = (flat.shape[-2] - t[0] + 1, flat.shape[-1] - t[1] + 1)
-    if scores.dtype not in (torch.int32, torch.int64) or scores.shape[-2:] != expected:
+    scores = level.patch_map(wrap(flat, t) if cyclic else flat, t)
+    if scores.dtype not in (torch.int32, torch.int64) or scores.shape[-2:] != positions:
         raise ValueError(
-            f"Expected the score to be an int32 or int64 map of {expected} positions, but got "
+            f"Expected the score to be an int32 or int64 map of {positions} positions, but got "
             f"{scores.dtype} of {tuple(scores.shape[-2:])}; use integers throughout."
         )
     return _sum_of_frames(scores, pixels)

@@ -418,6 +418,6 @@ def _crop_tensor(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> T
     plain = _as_plain(images)
     lead = origins.shape[:-1]
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
-    return crop(flat, origins.reshape(-1, 2), size, cyclic=cyclic).reshape(
+    return crop(flat, origins.reshape(prod(lead), 2), size, cyclic=cyclic).reshape(
         *lead, *plain.shape[len(lead) : -2], *size
     )

@@ -101,6 +101,7 @@ def test_onnx_equals_eager_on_degenerate_images(onnx: Run, transform: RICSCrop) 
     check(onnx, transform, zoo_images())
     for image in zoo_images().split(1):  # alone, each takes its own branches
         check(onnx, transform, image)
+    check(onnx, transform, zoo_images()[:0])
 
 
 def test_onnx_equals_eager_on_photographs(onnx: Run, transform: RICSCrop, photos: Tensor) -> None:
@@ -119,8 +120,10 @@ def test_pt2_equals_eager(score: str, shifts: Any, tmp_path: Path, photos: Tenso
     transform = RICSCrop(K, score=score, shifts=shifts)
     path, verified = export(transform, tmp_path / "crop.pt2", n=N, format="pt2")
     assert verified > 0
+    run = load_pt2(path)
     for images in (zoo_images(), photos[..., :N, :N].contiguous(), random_image(1, 3, N, N)):
-        check(load_pt2(path), transform, images)
+        check(run, transform, images)
+    check(run, transform, zoo_images()[:0])
 
 
 class Crops(nn.Module):
@@ -157,7 +160,8 @@ def test_one_graph_of_every_case_equals_eager(
 ) -> None:
     run = load(program)
     parts = [zoo_images(), photos[..., :N, :N].contiguous(), random_image(1, 3, N, N)]
-    for images in [*parts, *zoo_images().split(1)]:  # alone, each takes its own branches
+    alone = zoo_images().split(1)  # each takes its own branches
+    for images in [*parts, *alone, zoo_images()[:0]]:
         assert all(map(torch.equal, run(images), EVERY_CASE(images)))
 
 
@@ -271,18 +275,25 @@ def test_outputs_have_names(tmp_path: Path) -> None:
     [
         ("sum.dim_IntList", "hash"),
         ("maximum.default", "mexican_hat"),
-        ("max.dim", "mexican_hat"),
+        ("max.dim", "hash"),
+        ("amax.default", "hash"),
     ],
 )
 def test_what_onnx_runtime_computes_wrongly_is_noticed(
     operator: str, score: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If this fails, ONNX Runtime has mended the operator, and a line of `_EXACT` can go."""
+    """An operator that sees the lower halves of int64 alone, as some of the runtime's have done."""
     pytest.importorskip("onnxruntime")
     name, overload = operator.split(".")
-    monkeypatch.delitem(module._EXACT, getattr(getattr(torch.ops.aten, name), overload))
+    key = getattr(getattr(torch.ops.aten, name), overload)
+    right = module._EXACT[key]
+
+    def wrong(x: Tensor, *rest: Any, **options: Any) -> Any:
+        return right(x.to(torch.int32).to(x.dtype), *rest, **options)
+
+    monkeypatch.setitem(module._EXACT, key, wrong)
     (tmp_path / "crop.onnx").write_text("older")
-    with pytest.raises(Exception, match="of the exported graph to equal|invalid model"):
+    with pytest.raises(RuntimeError, match="of the exported graph to equal"):
         export(RICSCrop(24, score=score), tmp_path / "crop.onnx", n=32)
     assert (tmp_path / "crop.onnx").read_text() == "older"
     assert len(list(tmp_path.iterdir())) == 1

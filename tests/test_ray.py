@@ -72,6 +72,20 @@ def test_batches_of_any_sizes(named: list[Any], every_score: Any, shifts: Any) -
         assert np.array_equal(batch["crop"][i], crop.movedim(0, -1).numpy())
 
 
+@pytest.mark.parametrize(
+    ("images", "shape"),
+    [
+        (np.zeros((0, 30, 30, 3), np.uint8), (0, 20, 24, 3)),
+        (np.zeros((0, 30, 30), np.float32), (0, 20, 24, 1)),
+        (np.empty(0, object), (0,)),  # images of any sizes
+    ],
+)
+def test_an_empty_batch(images: Any, shape: tuple[int, ...]) -> None:
+    batch = RICSBatch((20, 24), score="random", crop_column="crop")({"image": images})
+    assert batch["top"].shape == batch["left"].shape == (0,)
+    assert batch["crop"].shape == shape and batch["crop"].dtype == images.dtype
+
+
 def test_grey_images_and_others() -> None:
     grey = np.arange(900, dtype=np.uint8).reshape(1, 30, 30)
     assert RICSBatch(20, crop_column="crop")({"image": grey})["crop"].shape == (1, 20, 20, 1)

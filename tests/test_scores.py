@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision import tv_tensors
 
 import rics_transforms
 from rics_transforms import (
@@ -115,6 +117,44 @@ def test_shapes_of_maps(every_score: Score, shape: tuple[int, ...], shifts: str)
     result = score_map(random_image(*shape, 3, 12, 14), (7, 8), every_score, shifts=shifts)  # type: ignore[arg-type]
     assert result.shape == (*shape, *((12, 14) if shifts == "cyclic" else (6, 7)))
     assert result.dtype == torch.int64
+
+
+def picky(pixels: Tensor, size: Size) -> Tensor:
+    """Asks of its images what MKL's Fourier transforms do: that there is one."""
+    if pixels.shape[0] == 0:
+        raise RuntimeError("Inconsistent configuration parameters")
+    return box_sum(channel_sum(pixels), size)
+
+
+EMPTY: dict[str, Callable[[RICSCrop, Tensor], Tensor]] = {
+    "locate": lambda transform, images: transform.locate(images),
+    "crop": lambda transform, images: transform(images),
+    "floats": lambda transform, images: transform(images / 255),
+    "a sample": lambda transform, images: transform({"image": images, "id": 1})["image"],
+    "clips": lambda transform, images: transform(tv_tensors.Video(images[:, None])),
+    "vmap": lambda transform, images: torch.vmap(transform)(images[:, None]),
+}
+
+any_score = pytest.mark.parametrize(
+    "score",
+    [*EVERY_SCORE, FunctionScore("picky", picky)],
+    ids=[*map(repr, EVERY_SCORE), "picky"],
+)
+
+
+@any_score
+@pytest.mark.parametrize("shifts", ["realistic", "cyclic"])
+@pytest.mark.parametrize("entrance", EMPTY)
+def test_no_score_is_asked_about_no_image(entrance: str, shifts: Any, score: Score) -> None:
+    transform = RICSCrop((7, 8), score=score, shifts=shifts)
+    some, none = (EMPTY[entrance](transform, random_image(b, 3, 12, 14)) for b in (2, 0))
+    assert none.shape == (0, *some.shape[1:]) and none.dtype == some.dtype
+
+
+@any_score
+def test_no_window_of_no_scene(score: Score) -> None:
+    places = RICSCrop(8, score=score).locate_windows(random_image(0, 3, 14, 15), 12)
+    assert places.shape == (0, 3, 4, 2)
 
 
 # --- the same bits wherever the crop lies --------------------------------------------------------
