@@ -296,8 +296,9 @@ def correlate_separable(
     """
 
     def correlate_limb(x: Tensor) -> Tensor:
-        parts = (x @ across).chunk(terms, -1)
-        return (down @ torch.cat(parts, -2)).to(torch.int64)
+        stacked = torch.cat((x @ across).chunk(terms, -1), -2)
+        # One matrix per image: not every ONNX Runtime takes a single one for an empty batch.
+        return (down.expand(*x.shape[:-2], -1, -1) @ stacked).to(torch.int64)
 
     return _in_limbs(field, limit, 2**53 // gain, gain, correlate_limb)
 
