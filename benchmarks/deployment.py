@@ -4,7 +4,8 @@ Per runtime, on one thread: milliseconds per image of a model behind the centre 
 RICS, one image and a batch at a time; how far its logits are off, and on how many photographs the
 origins are equal. With --agreement also the crop alone, per score and kind of shift: milliseconds,
 and on how many photographs origins and pixels are equal. SqueezeNet has its ImageNet weights if
-RICS_TEST_ASSETS names a folder that has them.
+RICS_TEST_ASSETS names a folder that has them. With --operators, and nothing else: which of the
+operators that `export` replaces the installed ONNX Runtime computes exactly.
 """
 
 from __future__ import annotations
@@ -161,16 +162,60 @@ def count_equal(outputs: list[Tensor], crop: RICSCrop, images: Tensor) -> int:
     return int(same.sum())
 
 
+OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda x: x.sum(1),
+    "maximum": lambda x: torch.maximum(x, x.flip(1)),
+    "max": lambda x: x.max(1)[0],
+    "amax": lambda x: x.amax((1, 2)),
+}
+"""Those of int64 that `export` writes otherwise."""
+
+
+class Operator(nn.Module):
+    """A graph of one operator."""
+
+    def __init__(self, compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.compute = compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(x)
+
+
+def operators(folder: Path) -> None:
+    """What ONNX Runtime makes of the operators that `export` replaces by others."""
+    import onnxruntime
+
+    heading(f"Operators of int64 in ONNX Runtime {onnxruntime.__version__}")
+    print_head("operator", "exact")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(-(2**62), 2**62, (64, 5, 6), generator=generator)
+    x[32:] >>= 28  # numbers that often differ in their lower halves alone
+    for name, compute in OPERATORS.items():
+        path = folder / f"{name}.onnx"
+        torch.onnx.export(Operator(compute).eval(), (x,), path, dynamo=True, verbose=False)
+        try:
+            (found,) = load_onnx(path)(x)
+            answer = "yes" if torch.equal(found, compute(x)) else "no"
+        except Exception as error:  # the runtime has many
+            answer = f"refused: {type(error).__name__}"
+        print_row(name, answer)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agreement", action="store_true", help="compare all scores as well")
+    parser.add_argument("--operators", action="store_true", help="ask which are exact, alone")
     parser.add_argument("--limit", type=int, help="so many photographs only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(machine())
-    batch = images()[: arguments.limit]
     with tempfile.TemporaryDirectory() as name:
+        if arguments.operators:
+            operators(Path(name))
+            return
+        batch = images()[: arguments.limit]
         latency(Path(name), batch[: 4 * BATCH])
         if arguments.agreement:
             agreement(Path(name), batch)

@@ -20,10 +20,10 @@ in PyTorch and `If` in ONNX. What a graph cannot do:
   compares their pixels, a graph takes the first in raster order, so Theorem 2 holds but for such
   collisions.
 
-Other ways lead astray, and RICS refuses them: ONNX Runtime (seen up to 1.32 on x86) adds int64
-numbers up in floating point, and up to 1.31 its maxima compare the lower halves of int64 as signed,
-so `torch.onnx.export` called directly would silently give other crops, where `export` writes
-operators that are exact; `torch.jit.trace` would keep the origins of the example.
+Other ways lead astray, and RICS refuses them: ONNX Runtime (1.31 and 1.32 on x86) adds int64
+numbers up in floating point, and the maxima of 1.31 compare the lower halves of int64 as signed, so
+`torch.onnx.export` called directly would silently give other crops, where `export` writes operators
+that are exact; `torch.jit.trace` would keep the origins of the example.
 """
 
 from __future__ import annotations

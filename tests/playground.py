@@ -63,6 +63,14 @@ def cut(image: Tensor, place: Place, n: int) -> Tensor:
     return image[:, place[0] : place[0] + n, place[1] : place[1] + n]
 
 
+def shown(image: Tensor, place: Place, n: int, shifts: str) -> Tensor:
+    """The window of n x n at a place; a cyclic one is the photograph's middle, turned."""
+    if shifts != "cyclic":
+        return cut(image, place, n)
+    top, left = ((side - n) // 2 for side in image.shape[1:])
+    return cut(image, (top, left), n).roll((-place[0], -place[1]), (-2, -1))
+
+
 def as_rgba(image: Tensor) -> str:
     """The bytes of `ImageData`, in base64."""
     opaque = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)

@@ -18,6 +18,7 @@ LITTLE = {
     "pipeline": ["--files", "2", "--limit", "1", "--delta", "1", "--rounds", "1"],
     "forwards": ["--limit", "1", "--delta", "1"],
     "growth": ["--side", "128", "--batch", "8", "--rounds", "2"],
+    "deployment": ["--operators"],
     "gpu": "--device cpu --backend eager --batches 1 --rounds 2 --scores lattice".split(),
 }
 
@@ -25,7 +26,7 @@ LITTLE = {
 @pytest.mark.parametrize("name", LITTLE)
 def test_benchmarks_run(name: str, assets: Path, tmp_path: Path) -> None:
     out = run(name, *LITTLE[name], cwd=tmp_path, assets=assets)
-    assert "lattice" in out or name in ("pipeline", "forwards")
+    assert "lattice" in out or name in ("pipeline", "forwards", "deployment")
     for table in re.findall(r"(?:^\|.*\n)+", out, flags=re.MULTILINE):
         widths = {line.count(" | ") for line in table.splitlines()}
         assert len(widths) == 1, f"rows of different width:\n{table}"

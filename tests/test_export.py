@@ -279,10 +279,10 @@ def test_outputs_have_names(tmp_path: Path) -> None:
         ("amax.default", "hash"),
     ],
 )
-def test_what_onnx_runtime_computes_wrongly_is_noticed(
+def test_what_an_operator_computes_wrongly_is_noticed(
     operator: str, score: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator that sees the lower halves of int64 alone, as some of the runtime's have done."""
+    """Here by losing the upper halves of int64, so that no runtime's own fault is needed."""
     pytest.importorskip("onnxruntime")
     name, overload = operator.split(".")
     key = getattr(getattr(torch.ops.aten, name), overload)

@@ -29,6 +29,7 @@ from .playground import (
     pair,
     photo,
     run,
+    shown,
     stage_box,
     text,
 )
@@ -242,22 +243,19 @@ def test_mouse(page: Page, site: Path, name: str) -> None:
 @pytest.mark.parametrize("shifts", SHIFTS)
 @pytest.mark.parametrize("score", SCORES)
 def test_every_score_while_dragged(page: Page, site: Path, score: str, shifts: str) -> None:
-    """Each picture on the way shows the package's crop, at the largest window and any speed."""
+    """Each picture on the way shows the package's crop, at the largest window."""
     image, n, latencies = photo(site, "astronaut"), 256, []
-    middle = [(side - n) // 2 for side in image.shape[1:]]
     for k in (224, 128):
         choose(page, n=str(n), k=str(k), score=score, shifts=shifts)
+        start = pair(page, "place")
         x, y, unit = stage_box(page)
         page.mouse("Pressed", x, y)
         for step in range(1, 21):
-            page.mouse("Moved", x + 2 * step * unit, y - step * unit)
+            page.mouse("Moved", x + step * unit, y - step * unit)
             page.next_frame()
             place = pair(page, "place")
-            if shifts == "cyclic":
-                tile = cut(image, (middle[0], middle[1]), n)
-                window = tile.roll((-place[0], -place[1]), (-2, -1))
-            else:
-                window = cut(image, place, n)
+            assert place == (start[0] + step, start[1] - step)
+            window = shown(image, place, n, shifts)
             expected = locate(window, k, score=score, shifts=shifts).tolist()
             assert list(pair(page, "origin")) == expected
             latencies.append(float(re.findall(r"[\d.]+", text(page, "latency"))[0]))
@@ -290,8 +288,6 @@ def test_touch_and_cyclic_shifts(page: Page, site: Path) -> None:
     """On the torus no shift changes the crop, however far."""
     choose(page, shifts="cyclic", n="200", k="150")
     image = photo(site, "astronaut")
-    middle = [(side - 200) // 2 for side in image.shape[1:]]
-    tile = cut(image, (middle[0], middle[1]), 200)
     x, y, unit = stage_box(page)
     places, crops = [pair(page, "place")], [pair(page, "origin")]
     page.touch("Start", (x, y))
@@ -300,8 +296,8 @@ def test_touch_and_cyclic_shifts(page: Page, site: Path) -> None:
         page.next_frame()
         place = pair(page, "place")
         assert place == (-11 * step, 13 * step)
-        rolled = tile.roll((-place[0], -place[1]), (-2, -1))
-        assert list(pair(page, "origin")) == locate(rolled, 150, shifts="cyclic").tolist()
+        window = shown(image, place, 200, "cyclic")
+        assert list(pair(page, "origin")) == locate(window, 150, shifts="cyclic").tolist()
         places.append(place)
         crops.append(tuple(np.add(place, pair(page, "origin")).tolist()))
     page.touch("End")
