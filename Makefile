@@ -16,8 +16,8 @@ test: lint types test-albumentationsx  ## everything that must hold
 # AlbumentationsX has the import name of albumentations: it goes into an environment of its own, which
 # sees the packages of the first one behind it.
 test-albumentationsx: .venv-x/ready
-	.venv-x/bin/python -P -m pytest tests/test_albumentations.py \
-		tests/test_albumentations_annotations.py
+	.venv-x/bin/python -P -m pytest tests/integrations/test_albumentations.py \
+		tests/integrations/test_albumentations_annotations.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -43,7 +43,7 @@ docs-serve: .venv/ready  ## the same at http://127.0.0.1:8000
 clean:
 	rm -rf .venv .venv-x .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
 
-.venv/ready: pyproject.toml rics_transforms/_native.c
+.venv/ready: pyproject.toml rics_transforms/engine/_native.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@

@@ -12,7 +12,7 @@ from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, verify
-from rics_transforms.shifts import Realistic
+from rics_transforms.shifts.windows import Realistic
 
 
 def main() -> None:

@@ -27,10 +27,12 @@ from rich.table import Table
 from stability import scores
 from torch import Tensor
 
-from rics_transforms import Score, photos
-from rics_transforms.certify import Evidence, Fit, certify, fit_of, observe, survival
-from rics_transforms.selection import Geometry
-from rics_transforms.statistics import clopper_pearson
+from rics_transforms import Score
+from rics_transforms.certificates import certify
+from rics_transforms.data import photos
+from rics_transforms.engine.geometry import Geometry
+from rics_transforms.survival import Evidence, Fit, fit_of, observe, survival
+from rics_transforms.verification.statistics import clopper_pearson
 
 SETTINGS = ((256, 224), (224, 180), (224, 140), (96, 80))  # window, crop
 DELTAS = (1, 3, 5, 9)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from rics_transforms import Score, locate
-from rics_transforms.disturbances import HalfPixel, Jpeg, Noise, Rescale
-from rics_transforms.shifts import Realistic
+from rics_transforms.shifts.disturbances import HalfPixel, Jpeg, Noise, Rescale
+from rics_transforms.shifts.windows import Realistic
 
 COMPANIONS = {
     "shift 1": Realistic(1),

@@ -20,7 +20,7 @@ from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, ShiftReport, verify
-from rics_transforms.models import Model
+from rics_transforms.models.model import Model
 
 SHIFTS = "cyclic:samples=64"
 COLUMNS = [

@@ -24,8 +24,9 @@ from timing import interleaved, machine, milliseconds, spread
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from rics_transforms import RICSCrop, photos
-from rics_transforms.export import export
+from rics_transforms import RICSCrop
+from rics_transforms.data import photos
+from rics_transforms.graph import export
 
 N, K, BATCH = 256, 224, 4
 Run = Callable[[Tensor], list[Tensor]]

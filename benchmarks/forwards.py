@@ -22,8 +22,8 @@ from timing import machine, milliseconds, spread
 from torch import Tensor
 
 from rics_transforms import RICSCrop, ShiftReport, verify
-from rics_transforms.models import Model
-from rics_transforms.shifts import Realistic
+from rics_transforms.models.model import Model
+from rics_transforms.shifts.windows import Realistic
 
 DELTAS = range(1, 10)
 GROWING = (Setting(160, 140, 192), Setting(224, 196, 256), Setting(320, 280, 352),

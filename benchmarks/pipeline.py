@@ -29,8 +29,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
-from rics_transforms import RICSCrop, photos, verify
-from rics_transforms.models import Model
+from rics_transforms import RICSCrop, verify
+from rics_transforms.data import photos
+from rics_transforms.models.model import Model
 
 N, K, SHORT, DELTAS = 256, 224, 288, (1, 3)
 LIMIT, WORKERS, BATCH = 5, 2, 32  # percent

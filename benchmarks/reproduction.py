@@ -17,7 +17,8 @@ from tables import cell, print_row
 from torchvision.transforms import v2
 
 from rics_transforms import Lattice, RICSCrop, ShiftReport, get_score, verify
-from rics_transforms.shifts import Realistic, get_shift
+from rics_transforms.shifts import get_shift
+from rics_transforms.shifts.windows import Realistic
 
 DELTAS = (1, 3, 5, 9)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rics_transforms import photos
+from rics_transforms.data import photos
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

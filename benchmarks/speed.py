@@ -25,8 +25,9 @@ from tables import Target, heading, print_head, print_row, print_targets
 from timing import bandwidth, figures, interleaved, machine, milliseconds, spread
 from torch import Tensor
 
-from rics_transforms import Lattice, RICSCrop, Score, get_score, list_scores, native
-from rics_transforms.selection import select_windows
+from rics_transforms import Lattice, RICSCrop, Score, get_score, list_scores
+from rics_transforms.engine import native
+from rics_transforms.engine.windows import select_windows
 
 SIZES = ((224, 140), (256, 224), (512, 448), (1024, 896))  # image, crop
 BATCHES, THREADS, REACH = (1, 8, 64, 256), (1, 2), 9

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from rics_transforms import load_model, photos
-from rics_transforms.models import Model
+from rics_transforms import load_model
+from rics_transforms.data import photos
+from rics_transforms.models.model import Model
 
 SIDE = 224
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1)  # grey levels: blue, green, red

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import torch
 
-from rics_transforms import native
+from rics_transforms.engine import native
 
 Call = Callable[[int], object]
 

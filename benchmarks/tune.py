@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from torchvision.transforms.v2.functional import center_crop
 
-from rics_transforms import Lattice, RICSCrop, exact, lattice_order, verify
+from rics_transforms import Lattice, RICSCrop, lattice_order, verify
+from rics_transforms.engine import exact
 from rics_transforms.theory import patch_size
 
 ARMS, SHARES, WIDTHS = (12, 14, 16), (3, 4, 5), (0.5, 0.75, 0.85)

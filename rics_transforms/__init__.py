@@ -5,65 +5,57 @@
 
 `RICSCrop` is the whole way as a torchvision v2 transform; `verify` measures how often a shifted
 window finds the same crop, against the bounds in `theory`.
+
+A name is imported when it is first used, so that `rics --help` need not wait for torch.
 """
 
-from rics_transforms.certify import Certificate, certify, stability
-from rics_transforms.measurement import Measurement
-from rics_transforms.models import load_model
-from rics_transforms.records import Record
-from rics_transforms.scores import (
-    Hash,
-    Lattice,
-    Level,
-    MexicanHat,
-    Random,
-    Saliency,
-    Score,
-    get_score,
-    list_scores,
-    register_score,
-    unregister_score,
-)
-from rics_transforms.summary import ShiftReport
-from rics_transforms.theory import (
-    consistency_bound,
-    crop_size_for,
-    lattice_order,
-    robustness_bound,
-    robustness_limit,
-)
-from rics_transforms.transform import RICSCrop, locate, rics_crop, score_map
-from rics_transforms.verify import verify
+from importlib import import_module
+from typing import Any
 
-__version__ = "0.1.0"
+from rics_transforms._version import __version__ as __version__
 
-__all__ = [
-    "Certificate",
-    "Hash",
-    "Lattice",
-    "Level",
-    "Measurement",
-    "MexicanHat",
-    "RICSCrop",
-    "Random",
-    "Record",
-    "Saliency",
-    "Score",
-    "ShiftReport",
-    "certify",
-    "consistency_bound",
-    "crop_size_for",
-    "get_score",
-    "lattice_order",
-    "list_scores",
-    "load_model",
-    "locate",
-    "register_score",
-    "rics_crop",
-    "robustness_bound",
-    "robustness_limit",
-    "score_map",
-    "stability",
-    "unregister_score",
-    "verify",
-]
+_HOMES = {
+    "certificates": ["Certificate", "certify", "stability"],
+    "engine.scores": [
+        "Hash",
+        "Lattice",
+        "MexicanHat",
+        "Random",
+        "Saliency",
+        "Score",
+        "get_score",
+        "list_scores",
+        "register_score",
+        "unregister_score",
+    ],
+    "graph": ["export"],
+    "models": ["load_model"],
+    "shifts": ["get_shift", "list_shifts"],
+    "theory": [
+        "consistency_bound",
+        "crop_size_for",
+        "lattice_order",
+        "robustness_bound",
+        "robustness_limit",
+    ],
+    "transform": ["RICSCrop", "locate", "rics_crop", "score_map"],
+    "verification.results": ["ShiftReport"],
+    "verification.run": ["verify"],
+}
+"""The module of every public name. `__init__.pyi` says the same to type checkers."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -33,21 +33,20 @@ Theorems 1 and 2, Definition 1 and Eq. 4 (for j = 1): Shifman & Weiss, "Lost in 
 Pibiri, 2024) to images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import product
 from math import prod
 from numbers import Real
-from operator import index
 
-Size = int | Sequence[int]
+from rics_transforms._arguments import SizeLike, as_int, as_pair
 
 # ---------------------------------------------------------------------------------------------
 # Geometry: positions, lattice order, patches
 # ---------------------------------------------------------------------------------------------
 
 
-def crop_positions(n: Size, k: Size) -> tuple[int, int]:
+def crop_positions(n: SizeLike, k: SizeLike) -> tuple[int, int]:
     """Number of places a crop can take along each axis, `m = n - k + 1`.
 
     Args:
@@ -72,7 +71,7 @@ def crop_positions(n: Size, k: Size) -> tuple[int, int]:
     return my, mx
 
 
-def lattice_order(n: Size, k: Size, min_patch: Size = 16) -> tuple[int, int]:
+def lattice_order(n: SizeLike, k: SizeLike, min_patch: SizeLike = 16) -> tuple[int, int]:
     """Largest lattice order along each axis that leaves patches of `min_patch` pixels.
 
     The higher the order, the better the guarantee and the smaller the patches. Where even
@@ -100,7 +99,7 @@ def lattice_order(n: Size, k: Size, min_patch: Size = 16) -> tuple[int, int]:
     return jy, jx
 
 
-def patch_size(n: Size, k: Size, order: Size) -> tuple[int, int]:
+def patch_size(n: SizeLike, k: SizeLike, order: SizeLike) -> tuple[int, int]:
     """Side of the patches that a lattice of this order scores, `t = n - j*m + 1`.
 
     Since `t + (j - 1)*m = k`, the patch at `a` lies inside the crop at `a mod m`.
@@ -137,7 +136,7 @@ def patch_size(n: Size, k: Size, order: Size) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------------------
 
 
-def robustness_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction:
+def robustness_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
     """Probability that no shift within `delta` pixels changes the crop: adversarial robustness.
 
     The product over the axes of `j(m - 2D) / (jm + 2D)`, 0 where `m <= 2D`. For order 1 it is
@@ -163,11 +162,11 @@ def robustness_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction:
         >>> round(float(robustness_bound(256, 224, 1, order=7)), 4)
         0.8674
     """
-    d = as_delta(delta)
+    d = as_int(delta, "delta", 0)
     return _product(Fraction(j * max(m - 2 * d, 0), j * m + 2 * d) for m, j in _axes(n, k, order))
 
 
-def consistency_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction:
+def consistency_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
     """Probability, at least, that one shift within `delta` pixels keeps the crop: consistency.
 
     The product over the axes of `j(m - D) / (jm + D)`, 0 where `m <= D`. It holds for each
@@ -191,11 +190,11 @@ def consistency_bound(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction
         >>> round(float(consistency_bound(224, 140, 1)), 4)
         0.954
     """
-    d = as_delta(delta)
+    d = as_int(delta, "delta", 0)
     return _product(Fraction(j * max(m - d, 0), j * m + d) for m, j in _axes(n, k, order))
 
 
-def shift_consistency(n: Size, k: Size, shift: Size, order: Size = 1) -> Fraction:
+def shift_consistency(n: SizeLike, k: SizeLike, shift: SizeLike, order: SizeLike = 1) -> Fraction:
     """Probability that one given shift keeps the crop.
 
     With `N = jm` patch positions per axis, the patches that keep the crop over the patches of
@@ -229,7 +228,7 @@ def shift_consistency(n: Size, k: Size, shift: Size, order: Size = 1) -> Fractio
     return _shared(_axes(n, k, order), (abs(dy), abs(dx)))
 
 
-def expected_consistency(n: Size, k: Size, delta: int, order: Size = 1) -> Fraction:
+def expected_consistency(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
     """Probability that a shift drawn uniformly within `delta` pixels keeps the crop.
 
     The mean of `shift_consistency` over all `(2D + 1)^2` shifts, the unshifted one included.
@@ -253,7 +252,7 @@ def expected_consistency(n: Size, k: Size, delta: int, order: Size = 1) -> Fract
         >>> round(float(expected_consistency(224, 140, 9)), 4)
         0.8072
     """
-    d, axes = as_delta(delta), _axes(n, k, order)
+    d, axes = as_int(delta, "delta", 0), _axes(n, k, order)
     quadrant = product(range(d + 1), range(d + 1))
     total = sum((_mirrors(s) * _shared(axes, s) for s in quadrant), start=Fraction(0))
     return total / (2 * d + 1) ** 2
@@ -264,7 +263,7 @@ def expected_consistency(n: Size, k: Size, delta: int, order: Size = 1) -> Fract
 # ---------------------------------------------------------------------------------------------
 
 
-def robustness_limit(n: Size, k: Size, delta: int) -> Fraction:
+def robustness_limit(n: SizeLike, k: SizeLike, delta: int) -> Fraction:
     """The most that any rule can promise: no shift within `delta` pixels changes the crop.
 
     The product over the axes of `(m - 2D) / m`, 0 where `m <= 2D`. One crop of a scene is seen
@@ -289,11 +288,11 @@ def robustness_limit(n: Size, k: Size, delta: int) -> Fraction:
         >>> round(float(robustness_limit(224, 140, 1)), 4)
         0.9535
     """
-    d = as_delta(delta)
+    d = as_int(delta, "delta", 0)
     return _product(Fraction(max(m - 2 * d, 0), m) for m in crop_positions(n, k))
 
 
-def consistency_limit(n: Size, k: Size, delta: int) -> Fraction:
+def consistency_limit(n: SizeLike, k: SizeLike, delta: int) -> Fraction:
     """What the consistency of a lattice tends to as its order grows, for a uniform shift.
 
     The mean over all `(2D + 1)^2` shifts, the unshifted one included, of the product over the
@@ -318,7 +317,7 @@ def consistency_limit(n: Size, k: Size, delta: int) -> Fraction:
         >>> round(float(consistency_limit(224, 140, 9)), 4)
         0.8917
     """
-    d = as_delta(delta)
+    d = as_int(delta, "delta", 0)
     offsets = range(-d, d + 1)
     return _product(
         Fraction(sum(max(m - abs(o), 0) for o in offsets), m * len(offsets))
@@ -331,7 +330,9 @@ def consistency_limit(n: Size, k: Size, delta: int) -> Fraction:
 # ---------------------------------------------------------------------------------------------
 
 
-def crop_size_for(n: Size, delta: int, target: float | Fraction, order: Size | None = None) -> int:
+def crop_size_for(
+    n: SizeLike, delta: int, target: float | Fraction, order: SizeLike | None = None
+) -> int:
     """Largest square crop whose `robustness_bound` reaches a target.
 
     Larger crops keep more of the image, smaller ones promise more. The promise of a lattice
@@ -362,7 +363,7 @@ def crop_size_for(n: Size, delta: int, target: float | Fraction, order: Size | N
         >>> crop_size_for(256, 1, 0.9, order=1)
         181
     """
-    image, d, goal = as_pair(n, "n"), as_delta(delta), _as_probability(target)
+    image, d, goal = as_pair(n, "n"), as_int(delta, "delta", 0), _as_probability(target)
     orders = None if order is None else as_pair(order, "order")
     sizes = range(_smallest_crop(image, orders or (1, 1)), min(image) + 1)
     if not sizes:
@@ -387,7 +388,7 @@ def _smallest_crop(image: tuple[int, int], orders: tuple[int, int]) -> int:
 # ---------------------------------------------------------------------------------------------
 
 
-def _axes(n: Size, k: Size, order: Size) -> list[tuple[int, int]]:
+def _axes(n: SizeLike, k: SizeLike, order: SizeLike) -> list[tuple[int, int]]:
     """(m, j) of each axis, for an order that fits."""
     patch_size(n, k, order)
     return list(zip(crop_positions(n, k), as_pair(order, "order"), strict=True))
@@ -416,54 +417,6 @@ def _product(factors: Iterable[Fraction]) -> Fraction:
 # ---------------------------------------------------------------------------------------------
 
 
-def as_pair(value: object, name: str, minimum: int | None = 1) -> tuple[int, int]:
-    """An int, or a pair of them, as a pair: how this package reads every size.
-
-    Args:
-        value: An int (of numpy too, but no bool), which counts for both axes, or two of them.
-        name: Argument name to put into the error.
-        minimum: Smallest value allowed; None allows all.
-
-    Returns:
-        (along y, along x).
-
-    Raises:
-        TypeError: If something in it is not an int.
-        ValueError: If an int is below the minimum, or there are not two of them.
-
-    Example:
-        >>> as_pair(224, "k")
-        (224, 224)
-        >>> as_pair([240, 320], "k")
-        (240, 320)
-    """
-    items = tuple(value) if isinstance(value, Sequence) else (value, value)
-    ints = [i for i in map(_as_int, items) if i is not None]
-    if len(ints) == len(items) == 2 and (minimum is None or min(ints) >= minimum):
-        return ints[0], ints[1]
-    expected = f"Expected `{name}` to be {_kind(minimum)} or a pair of them, but got {value!r}."
-    raise ValueError(expected) if len(ints) == len(items) else TypeError(expected)
-
-
-def as_delta(value: object) -> int:
-    """A shift of at least 0 pixels, or an error."""
-    delta = _as_int(value)
-    if delta is not None and delta >= 0:
-        return delta
-    expected = f"Expected `delta` to be {_kind(0)}, but got {value!r}."
-    raise TypeError(expected) if delta is None else ValueError(expected)
-
-
-def _as_int(value: object) -> int | None:
-    """None for what is no int."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-
-
 def _as_probability(target: float | Fraction) -> Fraction:
     expected = f"Expected `target` to be a number above 0 and at most 1, but got {target!r}."
     if isinstance(target, bool) or not isinstance(target, Real):
@@ -471,8 +424,3 @@ def _as_probability(target: float | Fraction) -> Fraction:
     if not 0 < target <= 1:
         raise ValueError(expected)
     return Fraction(str(target))
-
-
-def _kind(minimum: int | None) -> str:
-    named = {None: "an int", 0: "a non-negative int", 1: "a positive int"}
-    return named.get(minimum, f"an int of at least {minimum}")

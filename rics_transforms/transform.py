@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-import PIL.Image
 import PIL.ImageChops
 import torch
 from torch import Tensor
@@ -14,14 +13,19 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms import native, theory
-from rics_transforms.crop import crop
-from rics_transforms.exact import Size
-from rics_transforms.scores import Score, complete_levels, get_score
-from rics_transforms.selection import Geometry, patch_map, select, select_windows
+from rics_transforms import theory
+from rics_transforms._arguments import Size, as_pair
+from rics_transforms.engine.crop import crop
+from rics_transforms.engine.geometry import Geometry
+from rics_transforms.engine.images import as_pixels, as_plain, check_crop, from_pil, is_tv_tensor
+from rics_transforms.engine.maps import patch_map
+from rics_transforms.engine.scores import Score, complete_levels, get_score
+from rics_transforms.engine.selection import select
+from rics_transforms.engine.windows import select_windows
 
 if TYPE_CHECKING:
-    from rics_transforms.certify import Certificate
+    from rics_transforms.certificates import Certificate
+
 
 Shifts = Literal["realistic", "cyclic"]
 
@@ -63,7 +67,7 @@ def locate(
         >>> (locate(moved, 24, shifts="cyclic") - locate(image, 24, shifts="cyclic")) % 32
         tensor([ 5, 29])
     """
-    return _locate(images, theory.as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
+    return _locate(images, as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
 
 
 def rics_crop(
@@ -82,8 +86,8 @@ def rics_crop(
         >>> rics_crop(torch.rand(2, 3, 64, 64), (48, 56)).shape
         torch.Size([2, 3, 48, 56])
     """
-    tensor = _from_pil(images) if isinstance(images, PIL.Image.Image) else images
-    size, cyclic = theory.as_pair(k, "k"), _is_cyclic(shifts)
+    tensor = from_pil(images) if isinstance(images, PIL.Image.Image) else images
+    size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
     return _crop_tensor(tensor, _locate(tensor, size, get_score(score), cyclic), size, cyclic)
 
 
@@ -112,7 +116,7 @@ def score_map(
         torch.Size([5, 5])
     """
     pixels, lead = as_pixels(images)
-    size, cyclic = theory.as_pair(k, "k"), _is_cyclic(shifts)
+    size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
     check_crop(size, pixels)
     n = pixels.shape[-2], pixels.shape[-1]
     geometry = Geometry.of(n, size, get_score(score), cyclic)
@@ -166,7 +170,7 @@ class RICSCrop(v2.Transform):
         shifts: Shifts = "realistic",
     ) -> None:
         super().__init__()
-        self.k = theory.as_pair(k, "k")
+        self.k = as_pair(k, "k")
         self.score = get_score(score)
         _is_cyclic(shifts)
         self.shifts = shifts
@@ -197,7 +201,7 @@ class RICSCrop(v2.Transform):
         """
         if self.shifts == "cyclic":
             raise ValueError("Expected `shifts` to be 'realistic' for windows, but got 'cyclic'.")
-        window = theory.as_pair(n, "n")
+        window = as_pair(n, "n")
         theory.crop_positions(window, self.k)
         pixels, lead = as_pixels(scenes)
         if window[0] > pixels.shape[-2] or window[1] > pixels.shape[-1]:
@@ -231,7 +235,7 @@ class RICSCrop(v2.Transform):
         cyclic = self.shifts == "cyclic"
         if _is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
             cropped = _crop_tensor(inpt, origins, self.k, cyclic)
-            return tv_tensors.wrap(cropped, like=inpt) if _is_tv_tensor(inpt) else cropped
+            return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
         if origins.ndim > 1:
             raise ValueError(
                 f"Expected {type(inpt).__name__} beside a single image, but got a batch of shape "
@@ -258,7 +262,7 @@ class RICSCrop(v2.Transform):
         *,
         n: int | Sequence[int] | None = None,
     ) -> Certificate:
-        """Whether any shift within delta changes the crop; see `rics_transforms.certify.certify`.
+        """Whether any shift within delta changes the crop; see `rics_transforms.certify`.
 
         Args:
             scene: one image ``[C, H, W]``: the middle window and at least delta pixels around it.
@@ -275,7 +279,7 @@ class RICSCrop(v2.Transform):
             >>> RICSCrop(24).certify(scene, 2).certified
             True
         """
-        from rics_transforms.certify import certify
+        from rics_transforms.certificates import certify
 
         if self.shifts == "cyclic":
             raise ValueError(
@@ -287,7 +291,7 @@ class RICSCrop(v2.Transform):
     def stability(self, images: Tensor | PIL.Image.Image, delta: int) -> Tensor:
         """The probability that no shift within delta changes the crop, from the images alone.
 
-        See `rics_transforms.certify.stability`; 1 with shifts="cyclic" (Theorem 2).
+        See `rics_transforms.certificates.stability`; 1 with shifts="cyclic" (Theorem 2).
 
         Args:
             images: ``[..., C, H, W]`` as `locate` takes them.
@@ -300,7 +304,7 @@ class RICSCrop(v2.Transform):
             >>> RICSCrop(24, shifts="cyclic").stability(torch.rand(3, 32, 32), 5)
             tensor(1., dtype=torch.float64)
         """
-        from rics_transforms.certify import stability
+        from rics_transforms.certificates import stability
 
         if self.shifts == "cyclic":
             return torch.ones_like(self.locate(images)[..., 0], dtype=torch.float64)
@@ -322,60 +326,9 @@ def _is_cyclic(shifts: str) -> bool:
     return shifts == "cyclic"
 
 
-def _is_tv_tensor(inpt: Any) -> bool:
-    return isinstance(inpt, tv_tensors.TVTensor)
-
-
 def _is_image(inpt: Any, *more: type) -> bool:
     kinds = (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, *more)
-    return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not _is_tv_tensor(inpt))
-
-
-def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
-    """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
-    if isinstance(images, PIL.Image.Image):
-        images = _from_pil(images)
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"Expected `images` to be a tensor or a PIL image, but got {type(images).__name__}; "
-            "use torch.from_numpy(array).movedim(-1, -3) for an array of [..., H, W, C]."
-        )
-    per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
-    plain = _as_plain(images).detach()
-    if plain.ndim < per_clip or 0 in plain.shape[-per_clip:]:
-        shape = "[..., T, C, H, W]" if per_clip == 4 else "[..., C, H, W]"
-        raise ValueError(
-            f"Expected `images` to have shape {shape} without empty frames, "
-            f"but got {tuple(plain.shape)}."
-        )
-    lead = tuple(plain.shape[:-per_clip])
-    frames = plain.shape[-4] if per_clip == 4 else 1
-    pixels = native.integer_image(plain)
-    return pixels.reshape(prod(lead), frames, *plain.shape[-3:]), lead
-
-
-def _as_plain(images: Tensor) -> Tensor:
-    """The tensor without its type: every look at a TVTensor's shape takes microseconds."""
-    return images.as_subclass(Tensor) if _is_tv_tensor(images) else images
-
-
-def check_crop(size: Size, pixels: Tensor) -> None:
-    """Refuse crops larger than the image."""
-    if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
-        raise ValueError(
-            f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."
-        )
-
-
-def _from_pil(image: PIL.Image.Image) -> Tensor:
-    """The image as a tensor of its colours (not palette indices, not truncated 16-bit values)."""
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode.startswith("I;16"):
-        image = image.convert("I")
-    elif image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return F.pil_to_tensor(image)
+    return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not is_tv_tensor(inpt))
 
 
 def _check_sample(flat_inputs: list[Any], guide: Any) -> None:
@@ -415,7 +368,7 @@ def _as_lead(images: Tensor) -> tuple[int, ...]:
 
 def _crop_tensor(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
     """Crop ``[..., *, H, W]`` at origins ``[..., 2]``."""
-    plain = _as_plain(images)
+    plain = as_plain(images)
     lead = origins.shape[:-1]
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     return crop(flat, origins.reshape(prod(lead), 2), size, cyclic=cyclic).reshape(

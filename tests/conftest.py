@@ -17,7 +17,8 @@ from torch import Tensor
 
 import rics_transforms
 from rics_transforms import Lattice, Score, get_score, list_scores, register_score
-from rics_transforms.exact import Size, box_sum, channel_sum
+from rics_transforms._arguments import Size
+from rics_transforms.engine.exact import box_sum, channel_sum
 
 from . import reference
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from rics_transforms import Hash, Lattice, MexicanHat, Random, Saliency, Score
-from rics_transforms.scores import Level, mexican_hat_factors
+from rics_transforms.engine.scores import Level, mexican_hat_factors
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[int, int]

@@ -25,7 +25,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, Score, get_score, list_scores, locate, rics_crop, score_map
-from rics_transforms.photos import folder_scenes, scenes
+from rics_transforms.data.photos import folder_scenes, scenes
 
 # These libraries ask the network for news otherwise.
 os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "ALBUMENTATIONS_OFFLINE": "1"}

@@ -19,7 +19,8 @@ import pytest
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, folder, locate, rics_crop
-from rics_transforms.folder import FolderReport, crop_folder, encode, find_images
+from rics_transforms.data.files import encode, find_images
+from rics_transforms.folder import FolderReport, crop_folder
 
 ROOT = Path(__file__).parents[1]
 K = (20, 24)

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from torchvision.transforms.v2 import functional as F
 
 from rics_transforms import Hash, Lattice, Random, Score, robustness_bound
-from rics_transforms.selection import select_windows
+from rics_transforms.engine.windows import select_windows
 
 DELTAS = (1, 3, 5, 9)
 ASSETS = os.environ.get("RICS_TEST_ASSETS")

@@ -1,9 +1,11 @@
 """What importing the package loads, which of its modules import which, and what it exports."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,19 +14,38 @@ import rics_transforms
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "rics_transforms"
-MODULES = {path.stem: path for path in (ROOT / PACKAGE).glob("*.py") if path.stem != "__init__"}
 
-# What the ground floor may import of the package. A module that is not listed may import any other.
-ALLOWED: dict[str, set[str]] = {
-    "theory": set(),
-    "exact": set(),
-    "hashing": {"exact"},
-    "spec": set(),
-    "native": {"_native", "exact", "hashing"},
-    "scores": {"exact", "hashing", "native", "spec", "theory"},
-    "selection": {"exact", "hashing", "native", "scores", "theory"},
-    "crop": {"exact", "native", "selection"},
+
+def _files() -> dict[str, Path]:
+    """Every module of the package by its name, as it is installed."""
+    folders = {PACKAGE: ROOT / PACKAGE, f"{PACKAGE}.integrations": ROOT / "integrations"}
+    files = {}
+    for package, folder in folders.items():
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            files[".".join([package, *(part for part in parts if part != "__init__")])] = path
+    return files
+
+
+FILES = _files()
+FLOORS = {
+    "_version": set(),
+    "_arguments": set(),
+    "theory": {"_arguments"},
+    "engine": {"_arguments", "theory"},
+    "shifts": {"_arguments", "theory", "engine"},
+    "models": {"_arguments", "theory", "engine"},
+    "data": {"_arguments", "theory", "engine"},
+    "survival": {"_arguments", "theory", "engine"},
+    "certificates": {"_arguments", "theory", "engine", "survival"},
+    "transform": {"_arguments", "theory", "engine", "certificates"},
+    "explanation": {"_arguments", "theory", "engine"},
+    "graph": {"_arguments", "theory", "engine", "transform"},
+    "folder": {"_arguments", "_version", "theory", "engine", "data", "transform"},
+    "verification": {"_arguments", "_version", "theory", "engine", "shifts", "models"},
+    "report": {"_arguments", "theory", "engine.exact", "shifts", "verification"},
 }
+"""What each part may import of the others; itself it may always. `cli` stands above them all."""
 
 
 # --- what an import loads ------------------------------------------------------------------------
@@ -42,58 +63,83 @@ def loaded(statement: str) -> set[str]:
     return set(names.split())
 
 
-def test_importing_the_package_loads_nothing_optional_and_prints_nothing() -> None:
-    extra = loaded(f"import {PACKAGE}") - loaded("import torchvision.transforms.v2")
+def test_importing_the_transform_loads_nothing_optional_and_prints_nothing() -> None:
+    extra = loaded(f"from {PACKAGE} import RICSCrop") - loaded("import torchvision.transforms.v2")
     assert extra - sys.stdlib_module_names == {PACKAGE}
+
+
+def test_importing_the_command_does_not_wait_for_torch() -> None:
+    assert not loaded(f"import {PACKAGE}.cli") & {"torch", "torchvision", "numpy", "rich", "PIL"}
 
 
 # --- who imports whom ----------------------------------------------------------------------------
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of the package that a file imports anywhere; its root counts as `__init__`.
-
-    The version is no part of this: it may be read from anywhere.
-    """
-    return {
-        "__init__" if module == PACKAGE else module.split(".")[1]
-        for module in _imported(ast.parse(path.read_text()))
-        if module.partition(".")[0] == PACKAGE
-    }
+def imports(module: str) -> set[str]:
+    """The modules of the package that a module imports anywhere, functions included."""
+    path = FILES[module]
+    return set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names if _is_ours(alias.name))
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"Expected absolute imports, but line {node.lineno} has dots."
-            if node.module != PACKAGE:
-                yield str(node.module)
-                continue
-            for name in {alias.name for alias in node.names} - {"__version__"}:
-                is_module = name in {*MODULES, "integrations"} - set(rics_transforms.__all__)
-                yield f"{PACKAGE}.{name}" if is_module else PACKAGE
+            for name in (alias.name for alias in node.names if _is_ours(str(node.module))):
+                inner = f"{node.module}.{name}"
+                yield inner if inner in FILES else str(node.module)
 
 
-@pytest.mark.parametrize("module", ALLOWED)
-def test_the_ground_floor_imports_nothing_above_it(module: str) -> None:
-    assert imports(MODULES[module]) <= ALLOWED[module]
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == PACKAGE
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_imports_the_integrations(module: str) -> None:
-    assert "integrations" not in imports(MODULES[module])
+def part_of(module: str) -> str:
+    """The folder, or the file, that a module belongs to."""
+    return module.removeprefix(f"{PACKAGE}.").partition(".")[0]
 
 
-@pytest.mark.parametrize("module", ["verify", "measurement", "summary", "metrics"])
-def test_verification_takes_any_transform(module: str) -> None:
-    assert not imports(MODULES[module]) & {"transform", "__init__"}
+INNER = sorted(
+    module for module in FILES if part_of(module) not in (PACKAGE, "cli", "integrations")
+)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "integrations").glob("*.py")), ids=lambda p: p.stem)
-def test_integrations_use_the_public_surface_alone(path: Path) -> None:
-    assert imports(path) <= {"__init__", "integrations"}
+def test_every_part_has_a_floor() -> None:
+    assert {part_of(module) for module in INNER} == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", INNER)
+def test_imports_go_down(module: str) -> None:
+    own = part_of(module)
+    allowed = FLOORS[own] | {own}
+    for other in imports(module) - {f"{PACKAGE}.engine._native"}:
+        inside = other.removeprefix(f"{PACKAGE}.")
+        assert part_of(other) in allowed or inside in allowed, f"{module} imports {other}"
+
+
+def test_the_imports_have_no_circle() -> None:
+    graph = {
+        module: {other for other in imports(module) if not module.startswith(f"{other}.")}
+        for module in FILES
+        if module != PACKAGE
+    }
+    order = list(TopologicalSorter(graph).static_order())  # or a CycleError that names the circle
+    assert set(FILES) - {PACKAGE} <= set(order)
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if part_of(m) == "integrations"))
+def test_integrations_use_the_public_surface_alone(module: str) -> None:
+    assert {part_of(other) for other in imports(module)} <= {PACKAGE, "integrations"}
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_no_module_is_hidden_by_a_public_function(module: str) -> None:
+    package, _, name = module.rpartition(".")
+    if package:
+        hidden = getattr(importlib.import_module(package), name, None)
+        assert not callable(hidden), f"{module} has the name of a function of {package}"
 
 
 # --- what the package exports --------------------------------------------------------------------
@@ -104,21 +150,20 @@ def test_the_public_surface() -> None:
         "Certificate",
         "Hash",
         "Lattice",
-        "Level",
-        "Measurement",
         "MexicanHat",
         "RICSCrop",
         "Random",
-        "Record",
         "Saliency",
         "Score",
         "ShiftReport",
         "certify",
         "consistency_bound",
         "crop_size_for",
+        "export",
         "get_score",
-        "lattice_order",
+        "get_shift",
         "list_scores",
+        "list_shifts",
         "load_model",
         "locate",
         "register_score",
@@ -132,8 +177,29 @@ def test_the_public_surface() -> None:
     ]
 
 
+def test_type_checkers_see_the_same_names() -> None:
+    stub = ast.parse((ROOT / PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    homes = {
+        alias.asname: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    version = homes.pop("__version__")
+    assert version == f"{PACKAGE}._version"
+    assert sorted(map(str, homes)) == sorted(rics_transforms.__all__)
+    for name, home in homes.items():
+        here = getattr(importlib.import_module(str(home)), str(name))
+        assert getattr(rics_transforms, str(name)) is here
+
+
 @pytest.mark.parametrize("name", sorted(rics_transforms.__all__))
 def test_every_public_name_exists_and_is_documented(name: str) -> None:
     public = getattr(rics_transforms, name)
     assert callable(public), f"{name} is a {type(public).__name__}"
     assert public.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        rics_transforms.Nothing  # noqa: B018

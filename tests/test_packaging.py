@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import rics_transforms
-from rics_transforms import native
+from rics_transforms.engine import native
 
 ROOT = Path(__file__).parents[1]
 BYPRODUCTS = shutil.ignore_patterns(

@@ -12,9 +12,10 @@ import PIL.Image
 import pytest
 
 from rics_transforms import get_score, list_scores, locate, theory
-from rics_transforms.exact import integer_image
-from rics_transforms.scores import complete_levels, mexican_hat_factors
-from rics_transforms.selection import Geometry, patch_map
+from rics_transforms.engine.exact import integer_image
+from rics_transforms.engine.geometry import Geometry
+from rics_transforms.engine.maps import patch_map
+from rics_transforms.engine.scores import complete_levels, mexican_hat_factors
 
 from . import chromium, playground, reference
 from .chromium import Page

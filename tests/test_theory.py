@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from rics_transforms import theory
+from rics_transforms._arguments import SizeLike, as_pair
 
 Pair = tuple[int, int]
 DELTAS = (1, 3, 5, 9)
@@ -109,9 +110,9 @@ def chosen(hashes: np.ndarray, places: Pair, order: Pair, at: Pair) -> np.ndarra
     return np.stack([y + ay % my, x + ax % mx])
 
 
-def agreement(n: theory.Size, k: theory.Size, order: theory.Size, shifts: list[Pair]) -> np.ndarray:
+def agreement(n: SizeLike, k: SizeLike, order: SizeLike, shifts: list[Pair]) -> np.ndarray:
     """Whether each shifted window selects the crop of the unshifted one, [shift, trial]."""
-    size, crop, orders = (theory.as_pair(v, "v") for v in (n, k, order))
+    size, crop, orders = (as_pair(v, "v") for v in (n, k, order))
     places, margin = theory.crop_positions(size, crop), max(abs(d) for s in shifts for d in s)
     batches = []
     for hashes in scenes(size, crop, margin, orders):
@@ -136,7 +137,7 @@ def square(delta: int) -> list[Pair]:
 
 @cases
 def test_robustness_is_what_the_selection_does(
-    n: theory.Size, k: theory.Size, delta: int, order: theory.Size
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike
 ) -> None:
     kept = np.logical_and.reduce(agreement(n, k, order, square(delta)))
     check(kept, theory.robustness_bound(n, k, delta, order), exact=order == 1)
@@ -146,7 +147,7 @@ def test_robustness_is_what_the_selection_does(
 
 @cases
 def test_consistency_is_what_the_selection_does(
-    n: theory.Size, k: theory.Size, delta: int, order: theory.Size
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike
 ) -> None:
     kept = agreement(n, k, order, square(delta))
     drawn = kept[np.random.default_rng(1).integers(len(kept), size=TRIALS), np.arange(TRIALS)]
@@ -156,7 +157,7 @@ def test_consistency_is_what_the_selection_does(
 
 @cases
 def test_one_shift_is_what_the_selection_does(
-    n: theory.Size, k: theory.Size, delta: int, order: theory.Size
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike
 ) -> None:
     for shift, kept in zip(
         SIMULATED_SHIFTS, agreement(n, k, order, list(SIMULATED_SHIFTS)), strict=True
@@ -344,7 +345,7 @@ def test_crop_size_is_truly_the_largest(
 ) -> None:
     reached = []
     for k in range(1, min(n) + 1):
-        j = theory.lattice_order(n, k) if order is None else theory.as_pair(order, "order")
+        j = theory.lattice_order(n, k) if order is None else as_pair(order, "order")
         if any(i - a * (i - k + 1) + 1 < 1 for i, a in zip(n, j, strict=True)):
             continue
         if theory.robustness_bound(n, k, delta, j) >= target:
@@ -389,10 +390,10 @@ def test_crop_size_names_the_best_that_can_be_had() -> None:
 
 
 def test_pairs_are_read_from_every_kind_of_int() -> None:
-    assert theory.as_pair(7, "k") == theory.as_pair([7, np.int64(7)], "k") == (7, 7)
-    assert theory.as_pair(0, "d", minimum=0) == (0, 0)
-    assert theory.as_pair((-3, 2), "shift", minimum=None) == (-3, 2)
-    assert all(type(side) is int for side in theory.as_pair(np.array([3, 4], np.uint8)[1], "k"))
+    assert as_pair(7, "k") == as_pair([7, np.int64(7)], "k") == (7, 7)
+    assert as_pair(0, "d", minimum=0) == (0, 0)
+    assert as_pair((-3, 2), "shift", minimum=None) == (-3, 2)
+    assert all(type(side) is int for side in as_pair(np.array([3, 4], np.uint8)[1], "k"))
     sizes = np.int32(224), (140, np.int64(140)), np.int8(1)
     assert theory.robustness_bound(*sizes) == Fraction(83, 87) ** 2  # type: ignore[arg-type]
 
@@ -400,13 +401,13 @@ def test_pairs_are_read_from_every_kind_of_int() -> None:
 @pytest.mark.parametrize("wrong", [1.0, True, "7", None, (3, 2.5), (True, 3), Fraction(3), {3, 4}])
 def test_pairs_refuse_what_is_no_int(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"^Expected `k` to be a positive int or a pair of them, "):
-        theory.as_pair(wrong, "k")
+        as_pair(wrong, "k")
 
 
 @pytest.mark.parametrize("wrong", [0, -1, (3, 0), (3,), (1, 2, 3), ()])
 def test_pairs_refuse_values_out_of_range(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"^Expected `k` to be a positive int or a pair of them, "):
-        theory.as_pair(wrong, "k")
+        as_pair(wrong, "k")
 
 
 @pytest.mark.parametrize(
@@ -416,7 +417,7 @@ def test_pairs_refuse_values_out_of_range(wrong: object) -> None:
 def test_pairs_name_their_minimum(minimum: int | None, words: str) -> None:
     value = "x" if minimum is None else minimum - 1
     with pytest.raises((TypeError, ValueError), match=f"^Expected `v` to be {words} or a pair "):
-        theory.as_pair(value, "v", minimum)
+        as_pair(value, "v", minimum)
 
 
 OF_SIZES = (

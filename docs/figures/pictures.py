@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from rics_transforms import list_scores
-from rics_transforms.explain import CROP, PATCH, Decision, decide
+from rics_transforms.explanation import CROP, PATCH, Decision, decide
 
 N, K, SHIFT = 256, 224, 5
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rics_transforms import theory
-from rics_transforms.metrics import METRICS
+from rics_transforms.verification.metrics import METRICS
 
 SIZES = ((256, 240), (256, 224), (256, 192), (256, 160), (256, 128), (224, 180), (224, 140))
 """Windows and crops, in pixels."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, ShiftReport, verify
-from rics_transforms.photos import scenes
+from rics_transforms.data.photos import scenes
 
 DOCS = Path(__file__).parents[1]
 sys.path.append(str(DOCS.parent / "benchmarks"))

@@ -58,7 +58,8 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
     exact and hold for every model. Stability is the probability of the same from the middle window
     alone, as a deployed model sees it.
     """
-    from rics_transforms import RICSCrop, photos
+    from rics_transforms import RICSCrop
+    from rics_transforms.data import photos
 
     transform, side = RICSCrop(k, score=parse_score(score)), max(n) + 2 * delta
     scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
@@ -95,7 +96,7 @@ def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> 
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    from rics_transforms.statistics import clopper_pearson
+    from rics_transforms.verification.statistics import clopper_pearson
 
     certified = sum(row["certified"] for row in rows)
     return {

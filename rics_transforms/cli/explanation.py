@@ -49,9 +49,9 @@ def explain(
     output: Path | None,
 ) -> None:
     """Draw which crop of IMAGE is chosen, and why: the image, its score map, the crop."""
-    from rics_transforms.explain import explain as draw
-    from rics_transforms.folder import central, open_image, resize_shorter
-    from rics_transforms.scores import list_scores
+    from rics_transforms.data.files import central, open_image, resize_shorter
+    from rics_transforms.engine.scores import list_scores
+    from rics_transforms.explanation import explain as draw
 
     names = list_scores() if "all" in scores else scores
     rules = [parse_score(name) if ":" in name else name for name in names]

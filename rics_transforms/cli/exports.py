@@ -72,7 +72,7 @@ def export(
     the library itself gives. A model is exported with its crop by rics_transforms.export.
     """
     from rics_transforms import RICSCrop
-    from rics_transforms.export import export as export_graph
+    from rics_transforms.graph import export as export_graph
 
     transform = RICSCrop(k, score=parse_score(score), shifts=shifts)  # type: ignore[arg-type]
     try:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rics_transforms._arguments import parse_options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rics_transforms.scores import Score
+    from rics_transforms.engine.scores import Score
 
 Pair = tuple[int, int]
 
@@ -91,10 +93,9 @@ def parse_score(text: str) -> Score:
         >>> parse_score("lattice:patch=hash,order=2")
         Lattice(order=(2, 2), patch='hash', sigma=None)
     """
-    from rics_transforms import spec
-    from rics_transforms.scores import get_score
+    from rics_transforms.engine.scores import get_score
 
-    name, options = spec.parse_options("score", text)
+    name, options = parse_options("score", text)
     try:
         return get_score(name, **options)
     except TypeError as error:

@@ -24,10 +24,10 @@ from rics_transforms.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from rics_transforms.models import Model
-    from rics_transforms.photos import Scenes
-    from rics_transforms.shifts import Shift
-    from rics_transforms.summary import ShiftReport
+    from rics_transforms.data.photos import Scenes
+    from rics_transforms.models.model import Model
+    from rics_transforms.shifts.base import Shift
+    from rics_transforms.verification.results import ShiftReport
 
 RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 
@@ -134,7 +134,7 @@ def verify(
     """
     from torchvision.transforms import v2
 
-    from rics_transforms.shifts import Cyclic, Grid
+    from rics_transforms.shifts.cyclic import Cyclic, Grid
     from rics_transforms.transform import RICSCrop
 
     shift = _shift(shifts, delta)
@@ -144,7 +144,7 @@ def verify(
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
     def measured(label: str, transform: Any, file: str) -> ShiftReport:
-        from rics_transforms.verify import verify as measure
+        from rics_transforms.verification.run import verify as measure
 
         with progress_bar(label) as progress:
             return measure(
@@ -183,7 +183,7 @@ def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> N
     RECORDS are files that `rics verify` wrote, of the same settings. Exit code 1 if the measurement
     violates a bound.
     """
-    from rics_transforms.summary import ShiftReport
+    from rics_transforms.verification.results import ShiftReport
 
     others = [ShiftReport.load(*baseline)] if baseline else []
     _show(ShiftReport.load(*records), others, output, None)
@@ -193,7 +193,8 @@ def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> N
 
 
 def _shift(text: str, deltas: Sequence[int]) -> Shift:
-    from rics_transforms.shifts import Realistic, get_shift
+    from rics_transforms.shifts import get_shift
+    from rics_transforms.shifts.windows import Realistic
 
     return Realistic(max(deltas)) if text == "realistic" else get_shift(text)
 
@@ -204,7 +205,7 @@ def _model(spec: str | None, *, weights: Path | None, layer: str | None, device:
         return None
     import torch
 
-    from rics_transforms.models import load_model
+    from rics_transforms.models.model import load_model
 
     precision = None if autocast is None else getattr(torch, autocast)
     return load_model(
@@ -232,7 +233,7 @@ class _Labelled:
 
 
 def _scenes(path: Path | None, size: int, limit: int | None, labels: str | None) -> _Labelled:
-    from rics_transforms import photos
+    from rics_transforms.data import photos
 
     if path is None:
         if labels is not None:
@@ -278,10 +279,10 @@ def _command() -> str:
 def _show(
     found: ShiftReport, others: Sequence[ShiftReport], output: Path, scenes: _Labelled | None
 ) -> None:
-    from rics_transforms.report import table
+    from rics_transforms.report import as_table, save
 
-    page = found.save(output, scenes, others)
-    console().print(table(found, *others))
+    page = save(found, output, scenes, others)
+    console().print(as_table(found, *others))
     click.echo(one_line(f"Report: {page} and {page.with_name('report.json')}"))
     if any(row.verdict == "violated" for row in found.rows):
         sys.exit(1)

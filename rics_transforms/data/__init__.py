@@ -1,0 +1,1 @@
+"""Images in files: to crop, and to measure on."""

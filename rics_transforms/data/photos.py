@@ -1,0 +1,227 @@
+"""Real photographs to measure on: those inside scikit-image's wheel, or any folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import ceil
+from pathlib import Path
+
+import PIL.ImageOps
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+Scene = tuple[str, Tensor]
+
+
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+"""The photographs in scikit-image's wheel with a short side of 300 px or more. Left out: drawings,
+scans of text, and `motorcycle_right`, which is `motorcycle_left` over again, shifted."""
+
+
+FLAT = 8.0
+"""Tiles whose standard deviation over all pixels is below this many grey levels are left out."""
+
+
+SCALES = 8
+"""How many scales `scenes` tries: at the last one a photograph is 8 scenes high."""
+
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+class Scenes:
+    """Named scenes, uint8 ``[3, size, size]``, made anew each time they are iterated over.
+
+    Attributes:
+        count: how many there are, if all files can be read.
+        recipe: the expression that makes these scenes.
+        unreadable: files that could not be read, so far; complete after the first iteration.
+    """
+
+    def __init__(
+        self, make: Callable[[list[str]], Iterator[Scene]], count: int, origin: str, recipe: str
+    ) -> None:
+        self._make = make
+        self._origin = origin
+        self.count = count
+        self.recipe = recipe
+        self.unreadable: list[str] = []
+
+    def __iter__(self) -> Iterator[Scene]:
+        self.unreadable = []
+        return self._make(self.unreadable)
+
+    def __repr__(self) -> str:
+        return self.recipe
+
+    @property
+    def source(self) -> str:
+        """Where the scenes come from, in words, and which files were left out."""
+        if not self.unreadable:
+            return self._origin
+        names = ", ".join(self.unreadable)
+        return f"{self._origin}; left out as unreadable ({len(self.unreadable)}): {names}"
+
+
+# --- the photographs of scikit-image -------------------------------------------------------------
+
+
+def scenes(size: int, minimum: int = 200) -> Scenes:
+    """At least `minimum` square scenes, cut from the photographs that ship with scikit-image.
+
+    Every photograph is resized to a short side of 1, 2, 3, ... times `size` (bicubic, antialiased;
+    small photographs are enlarged) and cut into tiles that do not overlap, until there are enough.
+    All tiles of a scale are taken, save near-constant ones (standard deviation below 8 grey
+    levels), and grey photographs are repeated to RGB. Nothing is downloaded.
+
+    Tiles of one photograph resemble each other, the more so across scales, and there are only 15
+    photographs: good for a check on every machine, while `folder_scenes` over a data set is the
+    better sample.
+
+    Args:
+        size: side of a scene in pixels.
+        minimum: how many scenes at least.
+
+    Returns:
+        An iterable of ``(id, uint8 [3, size, size])``, always the same in the same order, whose
+        `source` says how many photographs it draws on.
+
+    Raises:
+        ValueError: for a size or a minimum below 1, or more scenes than 8 scales give.
+        ModuleNotFoundError: without scikit-image.
+
+    Example:
+        >>> images = scenes(32, minimum=50)
+        >>> print(images.source)
+        tiles of 15 photographs that ship with scikit-image
+        >>> name, scene = next(iter(images))
+        >>> name, scene.shape, scene.dtype
+        ('astronaut, scale 1, row 0, column 0', torch.Size([3, 32, 32]), torch.uint8)
+    """
+    _require_positive(size, "size")
+    _require_positive(minimum, "minimum")
+    tiles: list[Scene] = []
+    photographs = _photographs()
+    for scale in range(1, SCALES + 1):
+        tiles += [t for name, photo in photographs for t in _tiles(name, photo, size, scale)]
+        if len(tiles) >= minimum:
+            break
+    else:
+        raise ValueError(f"Expected `minimum` to be at most {len(tiles)}, but got {minimum}.")
+    used = len({name.split(",")[0] for name, _ in tiles})
+    origin = f"tiles of {used} photographs that ship with scikit-image"
+    recipe = f"scenes({size}, minimum={minimum})"
+    return Scenes(lambda _: iter(tiles), len(tiles), origin, recipe)
+
+
+def _photographs() -> list[tuple[str, PIL.Image.Image]]:
+    try:
+        import skimage
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Expected scikit-image to be installed, whose photographs these scenes are cut from: "
+            "pip install scikit-image, or use folder_scenes."
+        ) from error
+    folder = Path(skimage.__file__).parent / "data"
+    return [(Path(name).stem, _open(folder / name)) for name in PHOTOGRAPHS]
+
+
+def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator[Scene]:
+    pixels: Tensor = F.pil_to_tensor(_resize(photo, size * scale))
+    for row in range(pixels.shape[-2] // size):
+        for column in range(pixels.shape[-1] // size):
+            top, left = row * size, column * size
+            tile = pixels[:, top : top + size, left : left + size]
+            if tile.to(torch.float64).std(correction=0) >= FLAT:
+                yield f"{name}, scale {scale}, row {row}, column {column}", tile.clone()
+
+
+# --- a folder of images --------------------------------------------------------------------------
+
+
+def folder_scenes(path: str | Path, size: int) -> Scenes:
+    """One square scene per image of a folder: the centre, at a short side of `size`.
+
+    Files are found recursively by their suffix and sorted. Images are turned as their EXIF says,
+    converted to RGB, resized (bicubic, antialiased) and read one by one; the ones that cannot be
+    read are left out and listed by `unreadable` and in `source`.
+
+    Args:
+        path: the folder.
+        size: side of a scene in pixels.
+
+    Returns:
+        An iterable of ``(path below the folder, uint8 [3, size, size])``.
+
+    Raises:
+        ValueError: for a folder without images, or a size below 1.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     PIL.Image.new("L", (64, 48), 200).save(f"{folder}/grey.png")
+        ...     [(name, scene.shape) for name, scene in folder_scenes(folder, 40)]
+        [('grey.png', torch.Size([3, 40, 40]))]
+    """
+    _require_positive(size, "size")
+    root = Path(path)
+    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        known = ", ".join(sorted(SUFFIXES))
+        raise ValueError(f"Expected a folder with images ({known}), but got {str(path)!r}.")
+
+    def make(unreadable: list[str]) -> Iterator[Scene]:
+        for file in files:
+            name = file.relative_to(root).as_posix()
+            try:
+                scene = _centre(_open(file), size)
+            except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+                unreadable.append(name)
+            else:
+                yield name, scene
+
+    recipe = f"folder_scenes({str(path)!r}, {size})"
+    return Scenes(make, len(files), f"images of {root}", recipe)
+
+
+def _centre(photo: PIL.Image.Image, size: int) -> Tensor:
+    pixels: Tensor = F.pil_to_tensor(_resize(photo, size))
+    top, left = (pixels.shape[-2] - size) // 2, (pixels.shape[-1] - size) // 2
+    return pixels[:, top : top + size, left : left + size].clone()
+
+
+# --- shared --------------------------------------------------------------------------------------
+
+
+def _open(path: Path) -> PIL.Image.Image:
+    with PIL.Image.open(path) as image:
+        return PIL.ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _resize(photo: PIL.Image.Image, short: int) -> PIL.Image.Image:
+    """The photograph at a given short side, the long one rounded up."""
+    least = min(photo.size)
+    width, height = (ceil(side * short / least) for side in photo.size)
+    return photo.resize((width, height), PIL.Image.Resampling.BICUBIC)
+
+
+def _require_positive(value: int, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"Expected `{name}` to be a positive int, but got {value!r}.")

@@ -1,0 +1,1 @@
+"""Image to integers, scores, origin and crop: exact, and the same wherever a crop lies."""

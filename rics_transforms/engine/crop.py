@@ -1,0 +1,87 @@
+"""Cut k x k crops out of images, each at its own origin; in the plane or on the torus.
+
+Pixels are copied, never interpolated, never padded, and never shared with the input.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine import native
+from rics_transforms.engine.maps import hides_values
+
+
+def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
+    """The crop of each image at its origin.
+
+    Args:
+        images: ``[B, ..., H, W]``, any dtype.
+        origins: int64 ``[B, 2]``, (top, left).
+        size: ``(h, w)``, at most ``(H, W)``.
+        cyclic: whether a crop that reaches the border goes on at the opposite one.
+
+    Returns:
+        ``[B, ..., h, w]`` in memory of its own.
+
+    Raises:
+        ValueError: for a crop that reaches over the border of an image that does not wrap around.
+
+    Example:
+        >>> image = torch.arange(9).view(1, 3, 3)
+        >>> crop(image, torch.tensor([[1, 2]]), (2, 2), cyclic=True)
+        tensor([[[5, 3],
+                 [8, 6]]])
+    """
+    if hides_values(images) or hides_values(origins):
+        return _gather(images, origins, size, cyclic)
+    places = origins.tolist()
+    _require_inside(places, images, size, cyclic)
+    if native.copies(images):
+        return native.crop(images, origins, size)
+    if len(images) == 0:
+        return images.new_empty((*images.shape[:-2], *size))
+    return torch.stack(
+        [_slice(image, place, size) for image, place in zip(images, places, strict=True)]
+    )
+
+
+def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:
+    """One origin for each image; on the torus it may be any pixel."""
+    if len(places) != len(images):
+        raise ValueError(f"Expected {len(images)} origins, one per image, but got {len(places)}.")
+    height, width = images.shape[-2:]
+    rows, columns = (height, width) if cyclic else (height - size[0] + 1, width - size[1] + 1)
+    outside = [place for place in places if not (0 <= place[0] < rows and 0 <= place[1] < columns)]
+    if outside:
+        raise ValueError(
+            f"Expected a crop inside the image of {(height, width)}, "
+            f"but got origin {tuple(outside[0])} and size {size}."
+        )
+
+
+def _slice(image: Tensor, origin: list[int], size: Size) -> Tensor:
+    """A view of the image, unless the crop wraps around."""
+    (top, left), (height, width) = origin, size
+    over_y, over_x = top + height - image.shape[-2], left + width - image.shape[-1]
+    if over_y > 0:
+        image = torch.cat([image, image[..., :over_y, :]], -2)
+    if over_x > 0:
+        image = torch.cat([image, image[..., :over_x]], -1)
+    return image[..., top : top + height, left : left + width]
+
+
+def _gather(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
+    """The same by one gather, for tensors whose values cannot be looked at."""
+    height, width = images.shape[-2:]
+    rows = origins[:, 0, None] + torch.arange(size[0], device=images.device)
+    columns = origins[:, 1, None] + torch.arange(size[1], device=images.device)
+    if cyclic:
+        rows, columns = rows.remainder(height), columns.remainder(width)
+    place = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    flat = images.reshape(images.shape[0], prod(images.shape[1:-2]), height * width)
+    place = place[:, None].expand(-1, flat.shape[1], -1)
+    return flat.gather(-1, place).reshape(*images.shape[:-2], *size)

@@ -1,0 +1,78 @@
+"""Where the patches of a score lie in an image, and which crop each of them stands for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rics_transforms import theory
+from rics_transforms._arguments import Size
+from rics_transforms.engine.exact import cached
+from rics_transforms.engine.scores import Score
+
+
+class Geometry(NamedTuple):
+    """Where the patches of a score lie in windows of n, and which crop each patch stands for."""
+
+    n: Size
+    k: Size
+    t: Size
+    cyclic: bool
+
+    @classmethod
+    def of(cls, n: Size, k: Size, score: Score, cyclic: bool) -> Geometry:
+        """For windows of n and crops of k."""
+        order = score.order_for(n, k)
+        return cls(n, k, k if order == (1, 1) else _patch_size(n, k, order), cyclic)
+
+    @property
+    def positions(self) -> Size:
+        """Patch positions per axis: j m, or n on the torus."""
+        if self.cyclic:
+            return self.n
+        return self.n[0] - self.t[0] + 1, self.n[1] - self.t[1] + 1
+
+    @property
+    def crops(self) -> Size:
+        """Crop positions per axis: m, or n on the torus."""
+        return self.n if self.cyclic else (self.n[0] - self.k[0] + 1, self.n[1] - self.k[1] + 1)
+
+    def patch_of(self, position: Tensor) -> Tensor:
+        """Patch origins ``[B, 2]`` of patch positions ``[B, 1]``, counted row by row."""
+        columns = self.positions[1]
+        row = position.div(columns, rounding_mode="floor")
+        return torch.cat([row, position - row * columns], 1)
+
+    def crop_of(self, patch: Tensor) -> Tensor:
+        """Crop origins of patch origins ``[..., 2]``: a mod m; cyclic: with the patch centred."""
+        if self.cyclic:
+            centre = (self.k[0] - self.t[0]) // 2, (self.k[1] - self.t[1]) // 2
+            patch = patch - pair_tensor(centre, patch.device)
+        elif self.t == self.k:
+            return patch
+        return patch.remainder(pair_tensor(self.crops, patch.device))
+
+    def fold(self, patches: Tensor) -> Tensor:
+        """Scores of the crops from scores of the patches: the best of each crop's patches."""
+        if self.cyclic:
+            offset = [-((k - t) // 2) for k, t in zip(self.k, self.t, strict=True)]
+            return patches.roll(offset, (-2, -1))
+        cells = patches.unflatten(-1, (-1, self.crops[1])).unflatten(-3, (-1, self.crops[0]))
+        return cells.amax((-4, -2))
+
+
+_patch_size = cached(theory.patch_size)
+
+
+@cached
+def pair_tensor(values: Size, device: torch.device) -> Tensor:
+    """Two integers as a tensor made on the device: a copy to it would wait for it."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
+
+
+def wrap(x: Tensor, size: Size) -> Tensor:
+    """Repeat the first rows and columns after the last, so that patches of `size` cross over."""
+    x = torch.cat([x, x[..., : size[0] - 1, :]], -2)
+    return torch.cat([x, x[..., : size[1] - 1]], -1)

@@ -1,0 +1,66 @@
+"""What comes in: tensors, videos and PIL images as integer images ``[B, T, C, H, W]``."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import PIL.ImageChops
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine import native
+
+
+def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
+    """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
+    if isinstance(images, PIL.Image.Image):
+        images = from_pil(images)
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"Expected `images` to be a tensor or a PIL image, but got {type(images).__name__}; "
+            "use torch.from_numpy(array).movedim(-1, -3) for an array of [..., H, W, C]."
+        )
+    per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
+    plain = as_plain(images).detach()
+    if plain.ndim < per_clip or 0 in plain.shape[-per_clip:]:
+        shape = "[..., T, C, H, W]" if per_clip == 4 else "[..., C, H, W]"
+        raise ValueError(
+            f"Expected `images` to have shape {shape} without empty frames, "
+            f"but got {tuple(plain.shape)}."
+        )
+    lead = tuple(plain.shape[:-per_clip])
+    frames = plain.shape[-4] if per_clip == 4 else 1
+    pixels = native.integer_image(plain)
+    return pixels.reshape(prod(lead), frames, *plain.shape[-3:]), lead
+
+
+def as_plain(images: Tensor) -> Tensor:
+    """The tensor without its type: every look at a TVTensor's shape takes microseconds."""
+    return images.as_subclass(Tensor) if is_tv_tensor(images) else images
+
+
+def is_tv_tensor(inpt: Any) -> bool:
+    """Whether this is one of torchvision's tensors with a meaning."""
+    return isinstance(inpt, tv_tensors.TVTensor)
+
+
+def check_crop(size: Size, pixels: Tensor) -> None:
+    """Refuse crops larger than the image."""
+    if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
+        raise ValueError(
+            f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."
+        )
+
+
+def from_pil(image: PIL.Image.Image) -> Tensor:
+    """The image as a tensor of its colours (not palette indices, not truncated 16-bit values)."""
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode.startswith("I;16"):
+        image = image.convert("I")
+    elif image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return F.pil_to_tensor(image)

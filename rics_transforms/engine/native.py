@@ -1,0 +1,226 @@
+"""Compiled code for plain tensors on a CPU: the same bits as PyTorch gives, sooner.
+
+`_native.c` has the built-in scores of uint8 images, from the first byte to the best patch without
+leaving the cache, the reading of floats, and the crop. It is built where a C compiler is at hand
+when the package is installed; without it, and for every other input (wider pixels, other devices,
+graphs), the formulations in `exact`, `hashing`, `selection` and `crop` compute the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from math import prod
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar
+
+import torch
+from torch import Tensor
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine import exact, hashing
+
+Sizes = tuple[int, ...]
+
+
+_R = TypeVar("_R")
+
+
+try:
+    import rics_transforms.engine._native as _native
+except ImportError:  # built without a compiler
+    _native = None  # type: ignore[assignment]
+else:
+    _native.constants(hashing.ROW, hashing.COLUMN, hashing.MIX)
+
+
+_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about so many
+
+
+class Kernel(NamedTuple):
+    """Which patch function, and what it takes beside the size of the patch.
+
+    "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span over channel sums, over
+    their edges; "separable": ``u(y) g(x) + g(y) u(x)``, u and g being `factors(length, sigma)`.
+    """
+
+    kind: Literal["hash", "hat", "saliency", "separable"]
+    span: Size = (0, 0)
+    factors: Callable[[int, float], tuple[list[int], list[int]]] | None = None
+    sigma: float = 0
+
+
+def is_available() -> bool:
+    """Whether the compiled code was built."""
+    return _native is not None
+
+
+def integer_image(images: Tensor) -> Tensor:
+    """As `exact.integer_image`; float32 images of 256 grey levels in a single pass."""
+    if images.dtype != torch.float32 or not _is_dense(images):
+        return exact.integer_image(images)
+    levels = torch.empty(images.shape, dtype=torch.uint8, device="cpu")
+
+    def quantise(start: int, stop: int) -> bool:
+        source, target = images.data_ptr() + 4 * start, levels.data_ptr() + start
+        return _native.quantise(source, stop - start, target)
+
+    on_grid = _share(quantise, images.numel(), 1)
+    return levels if all(on_grid) else exact.integer_image(images)
+
+
+def copies(images: Tensor) -> bool:
+    """Whether `crop` can copy out of these images: no other strides, no gradients to follow."""
+    return _is_dense(images) and not (images.requires_grad and torch.is_grad_enabled())
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether the compiled code can read the values in the order in which they lie in memory."""
+    return (
+        _native is not None
+        and tensor.device.type == "cpu"
+        and not exact.is_traced(tensor)
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and not tensor.is_conj()
+    )
+
+
+def crop(images: Tensor, origins: Tensor, size: Size) -> Tensor:
+    """Windows of images ``[B, ..., H, W]`` at origins inside, ``[B, 2]``; they may wrap around."""
+    lead, (height, width) = images.shape[:-2], images.shape[-2:]
+    crops = torch.empty((*lead, *size), dtype=images.dtype, device="cpu")
+    planes, item = prod(lead[1:]), images.itemsize
+    plan = array("q", [planes, height, width, *size, item]).tobytes()
+    origins = origins.contiguous()
+
+    def copy(start: int, stop: int) -> None:
+        _native.crop(
+            images.data_ptr() + start * planes * height * width * item,
+            plan,
+            origins.data_ptr() + start * origins.stride(0) * origins.itemsize,
+            stop - start,
+            crops.data_ptr() + start * planes * size[0] * size[1] * item,
+        )
+
+    _share(copy, len(images), size[0] * size[1] // 4)  # a pixel costs less than to score it
+    return crops
+
+
+def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kernel]:
+    """Whether the compiled code scores patches of integer images ``[B, C, H, W]`` so."""
+    return (
+        kernel is not None
+        and _native is not None
+        and pixels.dtype == torch.uint8
+        and pixels.device.type == "cpu"
+        and not exact.is_traced(pixels)
+        and _fits(kernel, pixels.shape[-3], size)
+    )
+
+
+def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Tensor:
+    """Scores of all patches of uint8 images ``[B, C, H, W]``, as the level's `patch_map` gives.
+
+    On the torus patches go on at the opposite border: a score for every pixel.
+    """
+    rows, columns = pixels.shape[-2:]
+    if not cyclic:
+        rows, columns = rows - size[0] + 1, columns - size[1] + 1
+    dtype = torch.int64 if kernel.kind in ("hash", "separable") else torch.int32
+    scores = torch.empty((len(pixels), rows, columns), dtype=dtype, device="cpu")
+    _run(kernel, pixels, size, nms=False, cyclic=cyclic, maps=scores)
+    return scores
+
+
+def fill_best(
+    best: Tensor, kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool
+) -> None:
+    """Fill in a best patch of each image ``[B, C, H, W]`` that has none yet.
+
+    `best` is int64 ``[B, 3]``: row, column, how many equal it. With `nms` only local maxima away
+    from the edge count; where there is none, the number stays 0.
+    """
+    _run(kernel, pixels, size, nms=nms, cyclic=cyclic, best=best)
+
+
+def _run(
+    kernel: Kernel,
+    pixels: Tensor,
+    size: Size,
+    *,
+    nms: bool,
+    cyclic: bool,
+    maps: Tensor | None = None,
+    best: Tensor | None = None,
+) -> None:
+    """Score the images, on as many threads as PyTorch would use, and fill in what is given."""
+    stride, *strides = pixels.stride()
+    plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic)
+    filters = _filters(kernel, size)
+
+    def score(start: int, stop: int) -> None:
+        _native.run(
+            plan,
+            filters,
+            pixels.data_ptr() + start * stride,
+            stride,
+            stop - start,
+            0 if maps is None else maps.data_ptr() + start * maps.stride(0) * maps.itemsize,
+            0 if best is None else best.data_ptr() + start * best.stride(0) * best.itemsize,
+        )
+
+    _share(score, len(pixels), pixels.shape[-2] * pixels.shape[-1])
+
+
+def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
+    """Split `count` images of so many pixels among as many threads as PyTorch would use."""
+    threads = max(1, min(torch.get_num_threads(), count, count * pixels // _PIXELS_PER_THREAD))
+    if threads == 1:
+        return [work(0, count)]
+    (first, *others) = pairwise(count * i // threads for i in range(threads + 1))
+    # Threads of this call alone: others would not survive a fork, and wake on a core that is busy.
+    with ThreadPoolExecutor(threads - 1) as pool:
+        results = [pool.submit(work, *bounds) for bounds in others]
+        return [work(*first), *(result.result() for result in results)]
+
+
+@lru_cache(1024)
+def _plan(
+    kernel: Kernel, shape: Sizes, strides: Sizes, size: Size, nms: bool, cyclic: bool
+) -> bytes:
+    """The `Plan` of `_native.c`, for images ``[C, H, W]`` of this shape and these strides."""
+    steps: Any = ((), ())
+    arms: Any = (0, 0)
+    shift = 0
+    if kernel.span != (0, 0):
+        steps, arms = zip(*map(exact.hat_geometry, kernel.span), strict=True)
+        shift, _ = exact.hat_range(kernel.span, 0)
+    kind = ("hash", "hat", "saliency", "separable").index(kernel.kind)
+    fields = [kind, nms, cyclic, *shape, *strides, *size, shift, *arms, *map(len, steps)]
+    return array("q", [*fields, *steps[0], *steps[1]]).tobytes()
+
+
+@lru_cache(64)
+def _filters(kernel: Kernel, size: Size) -> bytes:
+    """The filters of a separable kernel: g and u across, u and g down; for others none."""
+    if kernel.factors is None:
+        return b""
+    (u_y, g_y), (u_x, g_x) = (kernel.factors(length, kernel.sigma) for length in size)
+    return array("i", [*g_x, *u_x, *u_y, *g_y]).tobytes()
+
+
+@lru_cache(1024)
+def _fits(kernel: Kernel, channels: int, size: Size) -> bool:
+    """Whether 32 bits hold every sum of a hat, and every sum across of a separable kernel."""
+    limit = 255 * channels
+    if kernel.kind == "separable":
+        taps = array("i", _filters(kernel, size))[: 2 * size[1]]
+        return limit * sum(map(abs, taps)) < 2**31 and limit * 2**32 < 2**53
+    if kernel.kind == "hash":
+        return True
+    return (
+        exact.hat_range(kernel.span, 2 * limit if kernel.kind == "saliency" else limit)[1] < 2**31
+    )

@@ -1,0 +1,172 @@
+"""From score maps to crop origins: levels, the maximum, ties by content.
+
+`select` picks the crop of each image (Algorithm 1 of Shifman & Weiss 2024).
+
+Shapes: pixels are integer images ``[B, T, C, H, W]``, where the T frames of one clip share a crop
+(their scores are added; T = 1 for images). Origins are int64 (top, left).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import index
+
+import torch
+from torch import Tensor
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine import hashing, native
+from rics_transforms.engine.geometry import Geometry, wrap
+from rics_transforms.engine.maps import candidates, hides_values, lowest, patch_map
+from rics_transforms.engine.scores import HASH, Level, Score, complete_levels
+
+_CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
+
+
+# --- one crop per image --------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Tensor:
+    """The origin of the best crop of each image.
+
+    Args:
+        pixels: integer images ``[B, T, C, H, W]``.
+        k: crop size, at most ``(H, W)``.
+        score: what to maximise.
+        cyclic: whether crops wrap around the borders (Definition 2 of the paper).
+
+    Returns:
+        int64 ``[B, 2]``.
+    """
+    n = index(pixels.shape[-2]), index(pixels.shape[-1])
+    geometry = Geometry.of(n, k, score, cyclic)
+    levels = complete_levels(score, geometry.t)
+    _refuse_inexact_tracers()
+    if hides_values(pixels):
+        return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
+    best = pixels.new_zeros((len(pixels), 3), dtype=torch.int64)  # row, column, how many equal it
+    for level in levels:
+        _fill_best(best, pixels, geometry, level)
+        if best[:, 2].all():
+            break
+    return geometry.crop_of(best[:, :2])
+
+
+def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> None:
+    """Fill in the best patch of one level for the images that have none yet, if there is one."""
+    if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0], geometry.t):
+        native.fill_best(
+            best, level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
+        )
+        for image in (i for i, count in enumerate(best[:, 2].tolist()) if count > 1):
+            best[image] = _best_of_maps(pixels[image, None], geometry, level)
+        return
+    left = (best[:, 2] == 0).nonzero()[:, 0]
+    for images in left.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2]))):
+        best[images] = _best_of_maps(pixels[images], geometry, level)
+
+
+def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
+    """The same from a map of the scores, ``[B, 3]``: row, column, whether there is one."""
+    tied, position = _maxima(pixels, geometry, level)
+    if several(tied.sum(1)):
+        position = _first_by_content(tied, pixels, geometry)
+    return torch.cat([geometry.patch_of(position), tied.any(1, keepdim=True)], 1)
+
+
+def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
+    """Where one level has its maximum, bool ``[B, positions]``, and the first place, ``[B, 1]``."""
+    nms = level.nms and not geometry.cyclic  # the torus has no edge, and its maximum is a local one
+    patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
+    scores = candidates(patches, nms).flatten(1)
+    top, position = scores.max(1, keepdim=True)
+    tied = scores == top
+    return (tied & (top > lowest(scores)) if nms else tied), position
+
+
+def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
+    """Index ``[B, 1]`` of one of the equal best positions, marked in ``[B, positions]``.
+
+    Ties are broken by the content of the crops, never by position: a position moves with the
+    window, content does not. Only crops of equal content are left to raster order.
+    """
+    whole = wrap(pixels, geometry.k) if geometry.cyclic else pixels
+    whole = whole.flatten(1, 2)
+    crop = _crop_of_position(geometry, tied.device)
+    key = hashing.content_hash(whole, geometry.k).flatten(1)[:, crop] >> 1
+    key = torch.where(tied, key, lowest(key))  # below every key, since those are shifted
+    tied = key == key.amax(1, keepdim=True)
+    if geometry.cyclic and not hides_values(tied) and several(tied.sum(1)):
+        rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]  # Theorem 2 allows no
+        rank = torch.where(tied, rank, -1)  # collision of hashes
+        tied = rank == rank.amax(1, keepdim=True)
+    return tied.to(torch.uint8).argmax(1, keepdim=True)
+
+
+def several(count: Tensor) -> bool:
+    """Whether any count of equal best positions is above one."""
+    return bool((count > 1).any())
+
+
+def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
+    """For every patch position, row by row, the index of its crop."""
+    count = geometry.positions[0] * geometry.positions[1]
+    origins = geometry.crop_of(geometry.patch_of(torch.arange(count, device=device)[:, None]))
+    return origins[:, 0] * geometry.crops[1] + origins[:, 1]
+
+
+# --- the same without looking at values ----------------------------------------------------------
+
+
+def _best_unseen(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
+    """The best patch position ``[B, 1]``, as operators that a graph or a GPU takes in one go."""
+    if torch.compiler.is_compiling():  # branches of a graph of fixed shape cannot hold a view
+        pixels = pixels.clone()
+    first, *fallbacks = levels
+    tied, _ = _maxima(pixels, geometry, first)
+    for level in fallbacks if first.nms and not geometry.cyclic else ():
+        tied = _fall_back(tied, pixels, geometry, level)
+    return _if_any(
+        tied.sum(1) > 1,
+        lambda: _first_by_content(tied, pixels, geometry),
+        lambda: tied.to(torch.uint8).argmax(1, keepdim=True),
+    )
+
+
+def _fall_back(tied: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
+    """The maxima of the images that have some, those of the next level for the others."""
+    none = ~tied.any(1, keepdim=True)
+
+    def fill() -> Tensor:
+        return tied | none & _maxima(pixels, geometry, level)[0]
+
+    # what other levels are made of, filters say, could not be exported inside a branch
+    return _if_any(none, fill, lambda: tied) if level is HASH else fill()
+
+
+def _if_any(
+    condition: Tensor, compute: Callable[[], Tensor], otherwise: Callable[[], Tensor]
+) -> Tensor:
+    """`compute()`, or `otherwise()` if the condition holds nowhere, where both are equal.
+
+    A graph for the CPU has both as branches, and saves time. vmap has no branches, and on a GPU
+    they would wait for the condition.
+    """
+    if not torch.compiler.is_compiling() or condition.device.type != "cpu":
+        return compute()
+    return torch.cond(condition.any(), compute, lambda: otherwise().clone())
+
+
+def _refuse_inexact_tracers() -> None:
+    """Refuse tracers whose graphs would give other crops without a word."""
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if is_traced or (torch.compiler.is_compiling() and _is_onnx_export()):
+        raise RuntimeError(
+            "Expected RICS to be exported by rics_transforms.graph.export, but got "
+            "torch.jit.trace or torch.onnx.export, whose graphs would choose other crops."
+        )
+
+
+def _is_onnx_export() -> bool:
+    return torch.onnx.is_in_onnx_export()

@@ -1,0 +1,6 @@
+"""A `ShiftReport` for people: a table for the terminal, a page for the browser, figures."""
+
+from rics_transforms.report.page import as_html, save
+from rics_transforms.report.table import as_table
+
+__all__ = ["as_html", "as_table", "save"]

@@ -1,0 +1,218 @@
+"""A `ShiftReport` as a page for the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rics_transforms.report import figures, pictures, wording
+from rics_transforms.report.figures import Reports
+from rics_transforms.report.pictures import Picture
+from rics_transforms.report.table import named_reports
+from rics_transforms.report.wording import counterpart
+from rics_transforms.verification.metrics import METRICS
+from rics_transforms.verification.results import Row, ShiftReport
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+_MEANINGS = {(metric.name, metric.of): metric.meaning for metric in METRICS}
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def as_html(
+    report: ShiftReport, scenes: Iterable[Any] | None = None, others: Sequence[ShiftReport] = ()
+) -> str:
+    """A report as one page of HTML that needs nothing else: figures and styles are inside.
+
+    Args:
+        report: what to show.
+        scenes: the images of the report once more, for pictures of some of them.
+        others: reports on the same images to compare with, such as a centre crop's.
+
+    Returns:
+        The text of the page.
+
+    Raises:
+        ValueError: for scenes that are not those of the report, or other reports on other images.
+
+    Example:
+        >>> import torch
+        >>> from rics_transforms import RICSCrop
+        >>> from rics_transforms.verification.run import verify
+        >>> report = verify([torch.eye(8).byte().expand(1, 8, 8)], RICSCrop(4), shifts="cyclic")
+        >>> as_html(report).splitlines()[0]
+        '<!doctype html>'
+    """
+    reports = named_reports(report, others)
+    traces = figures.traces(reports)
+    strips, examples = _pictures(report, scenes, traces)
+    return _pages().get_template("report.html").render(
+        title=wording.title(report),
+        headline=wording.headline(reports),
+        report=report,
+        settings=report.settings,
+        images=wording.images(report),
+        names=list(reports),
+        sections=_sections(report, others),
+        comparisons=[(name, report.compare(r)) for name, r in list(reports.items())[1:]],
+        curves=list(_curves(reports)),
+        points=list(_points(reports)),
+        traces=[(t, _trace(i, t), strips.get(t.record.id)) for i, t in enumerate(traces)],
+        answers=_answers(reports),
+        origins=_origins(report),
+        examples=examples,
+        forwards=[(name, r.forwards) for name, r in reports.items()],
+        commands=[str(r.settings["command"]) for r in reports.values()],
+    )  # fmt: skip
+
+
+def save(
+    report: ShiftReport,
+    directory: str | Path,
+    scenes: Iterable[Any] | None = None,
+    others: Sequence[ShiftReport] = (),
+) -> Path:
+    """Write report.json and report.html into a directory, which is made if there is none.
+
+    Args:
+        report: what to write.
+        directory: where to.
+        scenes: the images of the report once more, for pictures of some of them.
+        others: reports on the same images to compare with, such as a centre crop's.
+
+    Returns:
+        The path of report.html.
+    """
+    page = as_html(report, scenes, others)
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    return folder / "report.html"
+
+
+def _pages() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    filters = ("brief", "by", "chance", "percent", "shift", "words")
+    pages.filters |= {name: getattr(wording, name) for name in filters}
+    return pages
+
+
+# --- tables of the page --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one metric and subject, each with the same row of the other reports."""
+
+    name: str
+    meaning: str
+    lines: list[tuple[Row, list[Row | None]]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table: which columns of theory it has, and its rows in groups."""
+
+    title: str
+    limit: str
+    promised: tuple[str, ...]
+    groups: list[Group]
+
+
+def _sections(report: ShiftReport, others: Sequence[ShiftReport]) -> list[Section]:
+    """A table for robustness, one for consistency, one for all the rest, in the order of rows."""
+    by_table = groupby(report.rows, lambda row: row.metric if row.metric in figures.LIMITS else "")
+    return [_section(metric, list(rows), others) for metric, rows in by_table]
+
+
+def _section(metric: str, rows: list[Row], others: Sequence[ShiftReport]) -> Section:
+    known = [
+        n for n in ("bound", "expected", "limit") if any(getattr(r, n) is not None for r in rows)
+    ]
+    groups = [
+        Group(
+            of if metric else name,
+            _MEANINGS[name, of],
+            [(r, [counterpart(o, r) for o in others]) for r in same],
+        )
+        for (name, of), same in groupby(rows, lambda row: (row.metric, row.of))
+    ]
+    title = metric or "accuracy and what changes with the shift"
+    return Section(title, figures.LIMITS.get(metric, ""), tuple(known), groups)
+
+
+# --- figures of the page -------------------------------------------------------------------------
+
+
+def _curves(reports: Reports) -> Iterator[tuple[str, str]]:
+    """Figure 7: every metric that has a bound somewhere, as SVG and caption."""
+    for (metric, of), meaning in _MEANINGS.items():
+        rows_of = figures.curves(reports, metric, of) if metric in figures.LIMITS else {}
+        if rows_of:
+            title = f"{wording.words(metric).capitalize()}, {of}"
+            key = re.sub(r"\W", "-", f"{metric}-{of}")
+            draw = partial(figures.draw_curves, rows_of=rows_of)
+            yield figures.chart(key, title, draw), f"{meaning.capitalize()}."
+
+
+def _points(reports: Reports) -> Iterator[str]:
+    """Figure 6: robustness against accuracy."""
+    for of in ("class", "neighbour"):
+        point_of = figures.points(reports, of)
+        if point_of:
+            under = wording.shift(next(iter(point_of.values())).robustness)
+            draw = partial(figures.draw_points, point_of=point_of)
+            yield figures.chart(f"tradeoff-{of}", f"By {of}, shifts: {under}", draw)
+
+
+def _trace(number: int, trace: figures.Trace) -> str:
+    """Figure 1."""
+    return figures.chart(
+        f"trace-{number}", trace.record.id, partial(figures.draw_trace, trace=trace)
+    )
+
+
+def _answers(reports: Reports) -> tuple[figures.AnswerMap, str] | None:
+    """Figure 11."""
+    shown = figures.answers(reports)
+    if shown is None:
+        return None
+    draws = [partial(figures.draw_answers, shown=shown, name=name) for name in shown.grids]
+    return shown, figures.maps("answers", f"What every shift leads to, by {shown.of}", draws)
+
+
+def _origins(report: ShiftReport) -> str | None:
+    test = report.origins
+    if test is None:
+        return None
+    title = "Where the crops lie in their windows"
+    return figures.maps("origins", title, [partial(figures.draw_origins, test=test)])
+
+
+def _pictures(
+    report: ShiftReport, scenes: Iterable[Any] | None, traces: Sequence[figures.Trace]
+) -> tuple[dict[str, Picture], list[Picture]]:
+    """The windows of the traces, by image, and the images that fare worst."""
+    if scenes is None:
+        return {}, []
+    looked = [trace for trace in traces if trace.record.window is not None]
+    bad = pictures.worst(report)
+    found = pictures.find_scenes(report, scenes, [*bad, *(trace.record for trace in looked)])
+    strips = {t.record.id: pictures.strip(t, found[t.record.id]) for t in looked}
+    return strips, [pictures.example(report, record, found[record.id]) for record in bad]

@@ -1,0 +1,190 @@
+"""Pictures of the scenes behind a report: windows, shifted windows, and the crops of both."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine.exact import integer_image
+from rics_transforms.report.figures import Trace
+from rics_transforms.shifts.base import Move
+from rics_transforms.verification.metrics import classes
+from rics_transforms.verification.records import Record
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.scenes import as_scene
+
+_WORST = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene and some windows of it; all places are (top, left) in the scene.
+
+    Attributes:
+        title: name of the image.
+        caption: what there is to see.
+        data: the scene, as the address of an embedded JPEG.
+        scene: its height and width.
+        windows: where the windows lie, the unshifted one first if they have crops.
+        names: what to write below each window.
+        crops: the crop of each window, if known.
+    """
+
+    title: str
+    caption: str
+    data: str
+    scene: Size
+    windows: tuple[Size, ...]
+    names: tuple[str, ...]
+    crops: tuple[Size, ...] = ()
+
+    @property
+    def stays(self) -> bool:
+        """Whether all windows have the same crop."""
+        return len(set(self.crops)) == 1
+
+
+# --- scenes --------------------------------------------------------------------------------------
+
+
+def find_scenes(
+    report: ShiftReport, scenes: Iterable[Any], records: Sequence[Record]
+) -> dict[str, Tensor]:
+    """The scenes of some records of a report, by their names.
+
+    Raises:
+        ValueError: for scenes that are not those of the report.
+    """
+    wanted = {record.id: record for record in records}
+    named = (as_scene(item, number) for number, item in enumerate(scenes))
+    found = {name: scene for name, scene, _ in named if name in wanted}
+    for name, record in wanted.items():
+        if name not in found:
+            raise ValueError(
+                f"Expected `scenes` to be those of the report, but none has the name {name!r}."
+            )
+        _require_window(report, record, found[name])
+    return found
+
+
+def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
+    """Scenes of another size would show other pixels than were measured."""
+    height, width = report.settings["n"]
+    centre = (scene.shape[-2] - height) // 2, (scene.shape[-1] - width) // 2
+    if record.window != centre:
+        raise ValueError(
+            f"Expected `scenes` to be those of the report, with the window of {record.id!r} at "
+            f"{record.window}, but it would lie at {centre}; was its size another?"
+        )
+
+
+# --- what a trace looks at -----------------------------------------------------------------------
+
+
+def strip(trace: Trace, scene: Tensor) -> Picture:
+    """The first, the middle and the last window of the longest line of a trace."""
+    line = max(trace.lines.values(), key=len)
+    shown = [line[i][0] for i in (0, len(line) // 2, -1)]
+    moves = [(0.0, dx) for dx in shown]
+    return _picture(trace.record, scene, moves, [_signed(dx) for dx in shown], "")
+
+
+def _signed(dx: float) -> str:
+    return f"{int(dx):+d} px".replace("-", "\u2212") if dx else "0 px"
+
+
+# --- the images that fare worst ------------------------------------------------------------------
+
+
+def worst(report: ShiftReport) -> list[Record]:
+    """The images whose class, or else whose crop, the fewest shifts keep; and one that keeps it."""
+    if not report.settings["k"] or not all(record.places for record in report.records):
+        return []
+    order = sorted(report.records, key=_kept)
+    bad = [record for record in order if _kept(record) < (1, 1)][:_WORST]
+    return bad + order[-1:] * (_kept(order[-1]) == (1, 1))
+
+
+def _kept(record: Record) -> tuple[float, float]:
+    """How many of the shifts keep the class and the crop."""
+    seen = classes(record) or record.place
+    return _share(seen), _share(record.place)
+
+
+def _share(seen: Sequence[Any]) -> float:
+    return sum(answer == seen[0] for answer in seen) / len(seen)
+
+
+def example(report: ShiftReport, record: Record, scene: Tensor) -> Picture:
+    """The unshifted window, and the least shifted one that leads to something else."""
+    view = _telling(report, record)
+    shown = [(0.0, 0.0), report.moves[view]]
+    crops = tuple(record.places[record.place[i]] for i in (0, view))
+    return _picture(record, scene, shown, ["", ""], _caption(report, record, view), crops)
+
+
+def _telling(report: ShiftReport, record: Record) -> int:
+    """The least shift that changes the class, or else the crop; the largest if none does."""
+    for seen in (classes(record), record.place):
+        changed = [i for i, answer in enumerate(seen or ()) if answer != (seen or ())[0]]
+        if changed:
+            return min(changed, key=lambda i: _size(report.moves[i]))
+    return max(range(len(report.moves)), key=lambda i: _size(report.moves[i]))
+
+
+def _size(move: Move) -> tuple[float, float]:
+    return max(map(abs, move)), sum(map(abs, move))
+
+
+def _caption(report: ShiftReport, record: Record, view: int) -> str:
+    (old_y, old_x), (y, x) = record.places[0], record.places[record.place[view]]
+    seen = classes(record)
+    changed = f"; class {seen[0]} becomes {seen[view]}" if seen and seen[view] != seen[0] else ""
+    kept = f"{100 * _share(record.place):.0f}\u00a0%"
+    return (
+        f"The window {_moved(report.moves[view])}, its crop {_moved((y - old_y, x - old_x))}"
+        f"{changed}. Of all shifts, {kept} keep the crop."
+    )
+
+
+def _moved(move: Move) -> str:
+    """A move (down, right) over the scene, in words."""
+    down, right = map(int, move)
+    vertical = f"{abs(down)} px {'down' if down > 0 else 'up'}" if down else ""
+    horizontal = f"{abs(right)} px {'right' if right > 0 else 'left'}" if right else ""
+    ways = " and ".join(filter(None, (vertical, horizontal)))
+    return f"moves {ways}" if ways else "stays"
+
+
+# --- pixels --------------------------------------------------------------------------------------
+
+
+def _picture(
+    record: Record,
+    scene: Tensor,
+    moves: Sequence[Move],
+    names: Sequence[str],
+    caption: str,
+    crops: tuple[Size, ...] = (),
+) -> Picture:
+    top, left = record.window or (0, 0)
+    windows = tuple((top + int(dy), left + int(dx)) for dy, dx in moves)
+    size = (scene.shape[-2], scene.shape[-1])
+    return Picture(record.id, caption, _jpeg(scene), size, windows, tuple(names), crops)
+
+
+def _jpeg(scene: Tensor) -> str:
+    """The scene as the address of an embedded JPEG."""
+    pixels = integer_image(scene).clamp(0, 255).to(torch.uint8)
+    colour = pixels if len(pixels) == 3 else pixels[:1].expand(3, -1, -1)
+    file = io.BytesIO()
+    F.to_pil_image(colour.contiguous()).save(file, format="JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,175 @@
+"""Reports in words: what to call them, and what their numbers say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rics_transforms.report.figures import Reports
+from rics_transforms.verification.metrics import ONCE, ROBUSTNESS, Of, Views
+from rics_transforms.verification.results import Row, ShiftReport
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def names(reports: Sequence[ShiftReport]) -> list[str]:
+    """What to call reports: as short as tells them apart.
+
+    Example:
+        >>> from rics_transforms.verification.run import verify
+        >>> from torchvision.transforms.v2 import CenterCrop
+        >>> import torch
+        >>> from rics_transforms import RICSCrop
+        >>> images = [torch.eye(12).byte().expand(1, 12, 12)]
+        >>> names([verify(images, rule, deltas=[1]) for rule in (RICSCrop(6), CenterCrop(6))])
+        ['RICSCrop', 'CenterCrop']
+    """
+    for called in zip(*(_candidates(report.settings) for report in reports), strict=True):
+        if len(set(called)) == len(called):
+            return list(called)
+    return [f"{_word(r.settings['transform'])} {i}" for i, r in enumerate(reports, 1)]
+
+
+def _candidates(settings: dict[str, Any]) -> tuple[str, ...]:
+    whole, model = str(settings["transform"]), str(settings["model"])
+    word = _word(whole)
+    score = f"{word} {_word(settings['score'])}" if settings["score"] else word
+    return word, score, model, f"{word}, {model}", f"{score}, {model}", " ".join(whole.split())
+
+
+def _word(text: Any) -> str:
+    """The name that a `repr` begins with."""
+    found = re.search(r"\w+", str(text))
+    return found[0] if found else str(text)
+
+
+# --- small things --------------------------------------------------------------------------------
+
+
+def words(metric: str) -> str:
+    """The name of a metric."""
+    return metric.replace("_", " ").replace("top5", "top-5")
+
+
+def title(report: ShiftReport) -> str:
+    """What was measured, in a line."""
+    settings = report.settings
+    whole = f"{_word(settings['transform'])} of {by(settings['n'])} px windows"
+    if settings["k"]:
+        size = f"{by(settings['k'])} out of {by(settings['n'])} px"
+        whole = f"{brief(settings['score'])}: crops of {size}"
+    return f"{whole}, model {settings['model']}" if settings["model"] else whole
+
+
+def brief(text: str) -> str:
+    """A `repr` without the options that were left alone."""
+    return re.sub(r"(, )?\w+=None", "", text).replace("(, ", "(")
+
+
+def images(report: ShiftReport) -> str:
+    """On how many images, and where they come from."""
+    return f"{count(len(report.records), 'image')}: {report.settings['source']}"
+
+
+def shift(row: Row) -> str:
+    """How far the shifts of a row reach."""
+    if row.metric in ONCE:
+        return "none"
+    return "all" if row.delta is None else f"{row.delta} px"
+
+
+def by(pair: Sequence[int]) -> str:
+    """A height and a width."""
+    return f"{pair[0]} \u00d7 {pair[1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}" + ("s" if number != 1 else "")
+
+
+def percent(value: float) -> str:
+    """A fraction in percent."""
+    return f"{100 * value:.1f}"
+
+
+def chance(p: float) -> str:
+    """A p-value in words that do not pretend to be exact."""
+    return "below 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+# --- the result ----------------------------------------------------------------------------------
+
+
+def headline(reports: Reports) -> list[str]:
+    """The result in plain words: what no shift changes, at the smallest and the largest shift."""
+    report = next(iter(reports.values()))
+    robust = {of: [r for r in report.rows if (r.metric, r.of) == (ROBUSTNESS, of)] for of in _KEEPS}
+    rows = next(rows for rows in robust.values() if rows)
+    ends = dict.fromkeys((rows[0], rows[-1]))
+    return [*(_sentence(row, reports) for row in ends), *_right(reports), *_tally(report.rows)]
+
+
+_KEEPS: dict[Of, str] = {
+    "class": "the class that the model gives them",
+    "neighbour": "their nearest neighbour",
+    "crop": "exactly the same crop",
+}
+
+
+def _sentence(row: Row, reports: Reports) -> str:
+    low, high = percent(row.ci_low), percent(row.ci_high)
+    under = _under(row, next(iter(reports.values())))
+    text = (
+        f"{percent(row.value)}\u00a0% of {count(row.count, 'image')} keep {_KEEPS[row.of]} {under} "
+        f"(95\u00a0% interval {low} to {high}\u00a0%)"
+    )
+    if row.bound is not None:
+        text += f"; theory promises at least {percent(row.bound)}\u00a0%"
+    return f"{text}{_with_others(row, reports)}."
+
+
+def _with_others(row: Row, reports: Reports) -> str:
+    others = [(name, counterpart(report, row)) for name, report in reports.items()][1:]
+    found = [f"{percent(same.value)}\u00a0% with {name}" for name, same in others if same]
+    return "; " + ", ".join(found) if found else ""
+
+
+def _under(row: Row, report: ShiftReport) -> str:
+    """The shifts of a row, in words."""
+    views = len(Views.within(report.moves, row.delta).index)
+    if row.delta is None:
+        each = f"each of {views - 1} shifts, " if views > 2 else ""
+        return f"under {each}{brief(report.settings['shifts'])}"
+    within = f"by up to {count(row.delta, 'pixel')}"
+    then = re.search(r"then=(.*)\)$", report.settings["shifts"])
+    if then and report.settings["disturbed"]:
+        return f"after {then[1]}" + (
+            f" and each of {views - 1} shifts {within}" if row.delta else ""
+        )
+    if views == (2 * row.delta + 1) ** 2:
+        return f"whichever way the window is shifted {within}"
+    return f"under each of {views - 1} random shifts {within}"
+
+
+def _right(reports: Reports) -> list[str]:
+    rows = [row for row in next(iter(reports.values())).rows if row.metric == "accuracy"]
+    return [
+        f"{percent(row.value)}\u00a0% are classified correctly before any shift"
+        f"{_with_others(row, reports)}."
+        for row in rows
+    ]
+
+
+def _tally(rows: Sequence[Row]) -> list[str]:
+    verdicts = [row.verdict for row in rows if row.verdict]
+    held, unsure, broken = (verdicts.count(v) for v in ("holds", "undecided", "violated"))
+    text = f"Bounds that hold: {held} of {len(verdicts)}; undecided: {unsure}; violated: {broken}."
+    return [text] if verdicts else []
+
+
+def counterpart(report: ShiftReport, row: Row) -> Row | None:
+    """The same row of another report."""
+    key = row.metric, row.of, row.delta
+    return next((r for r in report.rows if (r.metric, r.of, r.delta) == key), None)

@@ -1,0 +1,83 @@
+"""Shifted views of a scene: what a model has to see the same thing in.
+
+A `Shift` says which moves there are, how large a scene they need, and makes one view per move, one
+after the other. Its `repr` is its specification; equal objects make equal views of equal scenes.
+
+| name | views | source |
+|---|---|---|
+| `realistic` | windows of the scene, alone or disturbed (noise, JPEG, ...) | Shifman & Weiss 2024 |
+| `cyclic` | the window rolled | the same, Theorem 2 |
+| `integer`, `half`, `fractional` | the window rolled over a grid | Michaeli et al. 2023 |
+| `shifted_crop` | a random square, moved by a pixel, then resized | Azulay & Weiss 2019 |
+| `embedded` | a small picture on a canvas, moved by a pixel | the same |
+| `rescaled` | a small picture on black, enlarged by a pixel | the same |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from rics_transforms._arguments import from_text
+from rics_transforms.shifts.base import Move, Shift
+from rics_transforms.shifts.canvas import Embedded, Rescaled, ShiftedCrop
+from rics_transforms.shifts.cyclic import Cyclic, Grid
+from rics_transforms.shifts.windows import Realistic
+
+__all__ = [
+    "Cyclic",
+    "Embedded",
+    "Grid",
+    "Move",
+    "Realistic",
+    "Rescaled",
+    "Shift",
+    "ShiftedCrop",
+    "get_shift",
+    "list_shifts",
+]
+
+# --- by name -------------------------------------------------------------------------------------
+
+
+_SHIFTS: Mapping[str, Callable[..., Shift]] = {
+    "cyclic": Cyclic,
+    "embedded": Embedded,
+    "fractional": partial(Grid, "fractional"),
+    "half": partial(Grid, "half"),
+    "integer": partial(Grid, "integer"),
+    "realistic": Realistic,
+    "rescaled": Rescaled,
+    "shifted_crop": ShiftedCrop,
+}
+
+
+def list_shifts() -> list[str]:
+    """The names of the shifts, sorted.
+
+    Example:
+        >>> list_shifts()
+        ['cyclic', 'embedded', 'fractional', 'half', 'integer', 'realistic', 'rescaled', \
+'shifted_crop']
+    """
+    return sorted(_SHIFTS)
+
+
+def get_shift(shift: str | Shift) -> Shift:
+    """A shift by its name and options; a `Shift` is handed back as it is.
+
+    Raises:
+        ValueError: for an unknown name, naming the valid ones and the nearest, or options that it
+            does not have.
+
+    Example:
+        >>> get_shift("half:samples=64")
+        Grid(kind='half', samples=64, seed=0)
+        >>> get_shift("realistic:delta=0,then=noise:deviation=4")
+        Realistic(delta=0, samples=None, seed=0, then=Noise(deviation=4))
+        >>> get_shift("cylic")
+        Traceback (most recent call last):
+        ValueError: Expected `shift` to be one of cyclic, embedded, fractional, half, integer, \
+realistic, rescaled, shifted_crop, but got 'cylic'; did you mean 'cyclic'?
+    """
+    return shift if isinstance(shift, Shift) else from_text("shift", shift, _SHIFTS)

@@ -1,0 +1,84 @@
+"""Realistic shifts: windows of a scene, alone or with a disturbance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from rics_transforms._arguments import Size, as_int
+from rics_transforms.shifts.base import Move, Shift, check_samples, cut, sample, size_of
+from rics_transforms.shifts.disturbances import Disturbance, get_disturbance
+
+
+@dataclass(frozen=True)
+class Realistic(Shift):
+    """Windows of a scene, moved by every (dy, dx) within `delta`: real pixels leave and enter.
+
+    The reference comes first, the others in raster order.
+
+    Args:
+        delta: largest move along either axis in pixels.
+        samples: how many windows to take, the reference among them, of all ``(2 delta + 1)^2``, at
+            random without repetition, the same for every scene. Default: all.
+        seed: of that choice.
+        then: what happens to every window but the reference: a `Disturbance`, or the text of one,
+            as `get_disturbance` reads it. The clean reference comes first then, and all the windows
+            follow, disturbed, the unmoved one first: one view more. `Realistic(0, then=...)` is the
+            disturbance alone.
+
+    Raises:
+        TypeError: for numbers that are no ints.
+        ValueError: for numbers out of range, or an unknown disturbance.
+
+    Source: Shifman & Weiss 2024, section 2.
+
+    Example:
+        >>> Realistic(1).moves((224, 224))[:4]
+        ((0, 0), (-1, -1), (-1, 0), (-1, 1))
+        >>> len(Realistic(9).moves((224, 224))), Realistic(9).room((224, 224))
+        (361, (242, 242))
+        >>> Realistic(1, then="jpeg:quality=90")
+        Realistic(delta=1, samples=None, seed=0, then=Jpeg(quality=90))
+    """
+
+    tracks: ClassVar[bool] = True
+    delta: int = 9
+    samples: int | None = None
+    seed: int = 0
+    then: Disturbance | str | None = None
+
+    def __post_init__(self) -> None:
+        as_int(self.delta, "delta", 0)
+        check_samples(self.samples, self.seed, (2 * self.delta + 1) ** 2)
+        if isinstance(self.then, str):
+            object.__setattr__(self, "then", get_disturbance(self.then))
+        if not isinstance(self.then, Disturbance | None):
+            raise TypeError(f"Expected `then` to be a Disturbance, but got {self.then!r}.")
+
+    def moves(self, n: Size) -> tuple[Move, ...]:
+        return self._windows() if self.then is None else ((0, 0), *self._windows())
+
+    def room(self, n: Size) -> Size:
+        margin = self.then.margin if isinstance(self.then, Disturbance) else 0
+        reach = 2 * (self.delta + margin)
+        return n[0] + reach, n[1] + reach
+
+    def _windows(self) -> tuple[Size, ...]:
+        side = range(-self.delta, self.delta + 1)
+        others = [move for move in product(side, side) if move != (0, 0)]
+        count = None if self.samples is None else self.samples - 1
+        return ((0, 0), *sample(others, count, self.seed))
+
+    def _views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
+        top, left = self.corner(size_of(scene), n)
+        places = [(top + dy, left + dx) for dy, dx in self._windows()]
+        if isinstance(self.then, Disturbance):
+            yield cut(scene, places[0], n)
+            yield from (self.then.apply(scene, place, n, rng) for place in places)
+        else:
+            yield from (cut(scene, place, n) for place in places)

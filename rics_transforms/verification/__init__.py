@@ -1,0 +1,1 @@
+"""Scenes to records, and records to numbers with intervals and bounds."""

@@ -1,0 +1,231 @@
+"""Measure how a transform and a model fare under shifts, and hold the result against the theory.
+
+The way of the data, with the module of each step:
+
+    scenes -> records, one per image -> rows with intervals and verdicts -> pictures
+              measurement.py            summary.py                          report.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from rics_transforms._arguments import Size, as_pair
+from rics_transforms.models.model import Model, as_model
+from rics_transforms.shifts import get_shift
+from rics_transforms.shifts.base import Shift
+from rics_transforms.shifts.windows import Realistic
+from rics_transforms.verification.measurement import Gallery, Glance, Measurement, Transform
+from rics_transforms.verification.records import Record, RecordsFile
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.scenes import Scene, as_scene, named_scenes
+from rics_transforms.verification.settings import Neighbours, _call, _settings
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+Result = TypeVar("Result")
+
+
+class Mapper(Protocol):
+    """Applies a function of name, scene and label to all images but those in `skip`."""
+
+    def __call__(
+        self, function: Callable[..., Result], images: Any, skip: Collection[str], /
+    ) -> Iterable[Result]:
+        """What the function makes of each, in any order; ``function.to`` moves its model."""
+
+
+def verify(
+    images: Iterable[Scene],
+    transform: Transform,
+    *,
+    model: Model | Callable[[Tensor], Any] | None = None,
+    shifts: str | Shift = "realistic",
+    deltas: Sequence[int] = (1, 3, 5, 9),
+    n: int | Sequence[int] | None = None,
+    neighbours: Neighbours | Iterable[Scene] | None = None,
+    seed: int = 0,
+    records: str | Path | None = None,
+    mapper: Mapper | None = None,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> ShiftReport:
+    """Show every scene through shifted windows to a transform and a model, and count what changes.
+
+    Realistic shifts: the window in the middle of a scene is moved by every (dy, dx) within the
+    largest delta, so that real pixels enter on one side as others leave on the other. The crop of
+    a transform that can say where it crops (`RICSCrop`) is kept if it is cut from the same place
+    of the scene; that of any other transform if it has the same pixels. Other shifts are objects
+    of `rics_transforms.shifts`.
+
+    The model runs once per *distinct* input: for RICS about once per image and delta 1, twice for
+    delta 9, instead of 361 times.
+
+    Args:
+        images: scenes ``[C, H, W]``, uint8 or float in [0, 1] (rounded to grey levels); or pairs
+            of a name and a scene; or triples with a label for the metrics that need one. A `source`
+            and a `recipe` that the iterable has (those of `rics_transforms.data.photos` do) are
+            quoted in the report.
+        transform: what makes the model's input of a window ``[C, n, n]``: `RICSCrop`, a bare
+            `v2.CenterCrop`, or any other.
+        model: a `Model` (see `load_model`), a module, or any callable from a batch of transformed
+            windows to logits ``[B, K]`` or a pair of logits and embeddings; None: only crops are
+            compared.
+        shifts: "realistic", "cyclic", any other of `list_shifts`, or a `Shift`.
+        deltas: largest realistic shifts in pixels; each has rows of its own. A `Realistic` that
+            does not reach as far reports what it reaches.
+        n: window side in pixels, or ``(height, width)``. Default: what the shifts leave of the
+            first scene.
+        neighbours: also compare the nearest neighbour, by the cosine of embeddings, among all
+            "others", among those of the same "class", or among scenes of your own. The first two
+            go through `images` twice.
+        seed: of the noise and the places that some shifts draw, together with an image's name.
+        records: file to stream the records into, as JSON lines. If it exists the run continues
+            where it stopped, or refuses if the settings differ; the report is about all of it.
+        mapper: what applies a function to all images but some, in any order, on any machines, such
+            as `rics_transforms.integrations.ray.RayMapper`, which takes `images` that are a Ray
+            dataset. Default: one after the other, here. Needs `n`.
+        progress: wraps the iteration over the records, such as `rich.progress.track`.
+        command: what to run to make this report again. Default: this call.
+
+    Returns:
+        A `ShiftReport`. Equal arguments make equal reports, interrupted or not.
+
+    Raises:
+        ValueError: without images, for a scene that is too small, a `k` larger than the window, a
+            delta below 0, a label that is missing, or records of other settings.
+        TypeError: for images that are no tensors.
+
+    The bounds assume Definition 1 of Shifman & Weiss 2024 (Theorems 1 and 3, Eq. 4), the intervals
+    that the scenes are independent. Theorem 2, for cyclic shifts, assumes neither.
+
+    Example:
+        >>> import torch
+        >>> from rics_transforms import RICSCrop
+        >>> noise = torch.Generator().manual_seed(0)
+        >>> images = [torch.randint(256, (3, 34, 34), generator=noise).byte() for _ in range(50)]
+        >>> for row in verify(images, RICSCrop(20, score="hash"), deltas=[1]).rows:
+        ...     print(row.metric, round(row.value, 3), round(row.bound, 3), row.verdict)
+        adversarial_robustness 0.56 0.538 undecided
+        consistency 0.827 0.735 undecided
+    """
+    deltas = _as_deltas(deltas)
+    shift = _as_shift(shifts, deltas)
+    ready = None if model is None else as_model(model)
+    each = mapper or in_order
+    if n is None and mapper is not None:
+        raise ValueError("Expected `n` beside a `mapper`, but got none.")
+    window = _window(images, shift) if n is None else as_pair(n, "n")
+    measure = Measurement(transform, shift, window, ready, None, seed)
+    settings = _settings(measure, _reported(shift, deltas), neighbours)
+    settings["source"] = str(getattr(images, "source", "given by the caller"))
+    settings["command"] = command or _call(settings, getattr(images, "recipe", "images"))
+    if neighbours is not None:
+        measure = _with_gallery(measure, images, neighbours, each)
+        settings["gallery"] = str(measure.gallery)
+    made = _records(images, measure, each, records, settings)
+    found = list(made if progress is None else progress(made))
+    settings["source"] = str(getattr(images, "source", "given by the caller"))  # now it knows
+    if not found:
+        raise ValueError("Expected `images` to hold at least one scene, but got none.")
+    return ShiftReport.from_records(found, settings)
+
+
+# --- records -------------------------------------------------------------------------------------
+
+
+def in_order(
+    function: Callable[..., Result], images: Iterable[Scene], skip: Collection[str]
+) -> Iterator[Result]:
+    """What a function makes of every image, but for those named in `skip`: a `Mapper`."""
+    for name, scene, label in named_scenes(images):
+        if name not in skip:
+            yield function(name, scene, label)
+
+
+def _records(
+    images: Iterable[Scene],
+    measure: Measurement,
+    each: Mapper,
+    path: str | Path | None,
+    settings: dict[str, Any],
+) -> Iterator[Record]:
+    """Those that the file holds, then the others, appended as they are made."""
+    if path is None:
+        yield from each(measure, images, ())
+        return
+    with RecordsFile(path, settings) as file:
+        yield from file.done.values()
+        for record in each(measure, images, file.done):
+            file.append(record)
+            yield record
+
+
+def _with_gallery(
+    measure: Measurement,
+    images: Iterable[Scene],
+    neighbours: Neighbours | Iterable[Scene],
+    each: Mapper,
+) -> Measurement:
+    """The same measurement with something to find the nearest neighbour in."""
+    own = None if isinstance(neighbours, str) else neighbours
+    if own is None and neighbours not in ("others", "class"):
+        raise ValueError(
+            f"Expected `neighbours` to be 'others', 'class' or scenes, but got {neighbours!r}."
+        )
+    if own is None and isinstance(images, Iterator):
+        raise ValueError(
+            "Expected `images` that can be gone through twice for nearest neighbours, such as a "
+            "list, but got an iterator."
+        )
+    firsts = list(each(Glance(measure), images if own is None else own, ()))
+    gallery = Gallery.of(firsts, same_class=neighbours == "class", measured=own is None)
+    return replace(measure, gallery=gallery)
+
+
+# --- arguments and settings ----------------------------------------------------------------------
+
+
+def _as_shift(shifts: str | Shift, deltas: Sequence[int]) -> Shift:
+    return Realistic(max(deltas)) if shifts == "realistic" else get_shift(shifts)
+
+
+def _reported(shift: Shift, deltas: Sequence[int]) -> tuple[int, ...]:
+    """The deltas that have rows: those that the shift reaches, or else all it does."""
+    if not isinstance(shift, Realistic):
+        return ()
+    return tuple(d for d in deltas if d <= shift.delta) or (shift.delta,)
+
+
+def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:
+    expected = f"Expected `deltas` to be one or more ints of at least 0, but got {deltas!r}."
+    if not isinstance(deltas, Sequence) or isinstance(deltas, str):
+        raise TypeError(expected)
+    if any(isinstance(d, bool) or not isinstance(d, int) for d in deltas):
+        raise TypeError(expected)
+    if not deltas or min(deltas) < 0:
+        raise ValueError(expected)
+    return tuple(sorted(set(deltas)))
+
+
+def _window(images: Iterable[Scene], shift: Shift) -> Size:
+    """The largest window that the shifts leave of the first scene."""
+    if isinstance(images, Iterator):
+        raise ValueError("Expected `n` beside an iterator of images, which is gone through once.")
+    first = next(iter(images), None)
+    if first is None:
+        raise ValueError("Expected `images` to hold at least one scene, but got none.")
+    size = as_scene(first, 0)[1].shape[-2:]
+    margin = [room - 1 for room in shift.room((1, 1))]
+    if size[0] <= margin[0] or size[1] <= margin[1]:
+        raise ValueError(
+            f"Expected scenes of more than {tuple(margin)} pixels for {shift}, but got "
+            f"{tuple(size)}."
+        )
+    return size[0] - margin[0], size[1] - margin[1]

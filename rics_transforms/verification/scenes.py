@@ -1,0 +1,58 @@
+"""Scenes as they are given: a tensor, with a name and a label or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Scene = Tensor | tuple[str, Tensor] | tuple[str, Tensor, int | None]
+
+
+def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
+    """Name, pixels and label of one item of `images`; its number is the name of one without.
+
+    Raises:
+        TypeError: for what is no tensor, or a label that is no int.
+        ValueError: for another shape than ``[C, H, W]``, or values that are no grey levels.
+    """
+    name, scene, label = (*item, None)[:3] if isinstance(item, tuple) else (str(number), item, None)
+    if not isinstance(scene, Tensor):
+        raise TypeError(
+            "Expected `images` to hold tensors, (name, tensor) or (name, tensor, label), "
+            f"but got {type(scene).__name__}."
+        )
+    if scene.ndim != 3 or 0 in scene.shape:
+        raise ValueError(
+            f"Expected scenes of shape [C, H, W], but got {tuple(scene.shape)} for {name!r}."
+        )
+    if isinstance(label, bool) or not isinstance(label, int | None):
+        raise TypeError(f"Expected the label of {name!r} to be an int, but got {label!r}.")
+    return str(name), _as_grey_levels(scene, name), label
+
+
+def _as_grey_levels(scene: Tensor, name: str) -> Tensor:
+    """A scene as uint8."""
+    if scene.dtype == torch.uint8:
+        return scene
+    if not scene.is_floating_point() or not 0 <= scene.min() <= scene.max() <= 1:
+        raise ValueError(
+            f"Expected scenes in uint8, or float in [0, 1], but got {scene.dtype} from "
+            f"{scene.min()} to {scene.max()} for {name!r}."
+        )
+    return (scene * 255).round().to(torch.uint8)
+
+
+def named_scenes(images: Iterable[Scene]) -> Iterator[tuple[str, Tensor, int | None]]:
+    """Name, pixels and label of every image, each name once."""
+    seen: set[str] = set()
+    for number, item in enumerate(images):
+        name, scene, label = as_scene(item, number)
+        if name in seen:
+            raise ValueError(
+                f"Expected every image to have a name of its own, but got two {name!r}."
+            )
+        seen.add(name)
+        yield name, scene, label

@@ -1,0 +1,78 @@
+"""All that a measurement depends on, in what JSON can hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from rics_transforms import theory
+from rics_transforms._arguments import as_pair
+from rics_transforms.shifts.base import Shift
+from rics_transforms.shifts.cyclic import Cyclic, Grid
+from rics_transforms.shifts.windows import Realistic
+from rics_transforms.verification.measurement import Measurement, selects
+from rics_transforms.verification.scenes import Scene
+
+Neighbours = Literal["others", "class"]
+
+
+def _settings(
+    measure: Measurement, deltas: Sequence[int], neighbours: Neighbours | Iterable[Scene] | None
+) -> dict[str, Any]:
+    """All that a record depends on, in what JSON can hold."""
+    from rics_transforms import __version__  # the package is complete only when this is called
+
+    among = neighbours if neighbours is None or isinstance(neighbours, str) else "own"
+    return {
+        "n": list(measure.n),
+        "transform": _describe(measure.transform),
+        **_rule(measure),
+        "shifts": repr(measure.shifts),
+        "moves": [list(move) for move in measure.shifts.moves(measure.n)],
+        "deltas": list(deltas),
+        "disturbed": getattr(measure.shifts, "then", None) is not None,
+        "model": None if measure.model is None else measure.model.name,
+        "neighbours": among,
+        "gallery": None,
+        "seed": measure.seed,
+        "version": __version__,
+    }
+
+
+def _rule(measure: Measurement) -> dict[str, Any]:
+    """Crop size, score and order of a transform that has them, and which theory speaks of it."""
+    if not selects(measure.transform):
+        return {"k": None, "score": None, "order": None, "theory": None}
+    transform: Any = measure.transform
+    k = as_pair(transform.k, "k")
+    theory.crop_positions(measure.n, k)
+    return {
+        "k": list(k),
+        "score": _describe(transform.score),
+        "order": list(transform.score.order_for(measure.n, k)),
+        "theory": _theory(transform.shifts, measure.shifts),
+    }
+
+
+def _theory(rule: str, shift: Shift) -> str | None:
+    """Which theorem, if any, speaks of a rule under these shifts."""
+    if rule == "realistic" and isinstance(shift, Realistic) and shift.then is None:
+        return "realistic"
+    whole = isinstance(shift, Cyclic) or (isinstance(shift, Grid) and shift.kind == "integer")
+    return "cyclic" if rule == "cyclic" and whole else None
+
+
+def _describe(x: object) -> str:
+    """A `repr` that is the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(x))
+
+
+def _call(settings: dict[str, Any], images: str) -> str:
+    """The Python call that makes the same report."""
+    options = [f"n={tuple(settings['n'])}", f"shifts={settings['shifts']}"]
+    options += [f"deltas={settings['deltas']}"] if settings["deltas"] else []
+    options += [f"model={settings['model']!r}"] if settings["model"] else []
+    options += [f"neighbours={settings['neighbours']!r}"] if settings["neighbours"] else []
+    options += [f"seed={settings['seed']}"]
+    return f"verify({images}, {settings['transform']}, {', '.join(options)})"

@@ -1,0 +1,403 @@
+"""The command: what it prints, what it writes, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from click.testing import CliRunner, Result
+
+import rics_transforms
+from rics_transforms import Hash, Lattice, MexicanHat, Random, RICSCrop, ShiftReport, theory
+from rics_transforms.cli import main, parse_score
+from rics_transforms.data.photos import folder_scenes
+
+ROOT = Path(__file__).parents[2]
+
+
+def rics(*args: object) -> Result:
+    """Run a command; what it does not handle itself is raised here."""
+    return CliRunner().invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def refused(*args: object) -> str:
+    """The one line on stderr of a command that must end with exit code 2."""
+    result = rics(*args)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    *usage, line = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert not usage or usage[0].startswith("Usage: ")
+    return line.removeprefix("Error: ")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    draw = np.random.default_rng(0)
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "a.bmp", "sub/c.png"):
+        array = draw.integers(0, 256, (44, 48, 3), dtype=np.uint8)
+        PIL.Image.fromarray(array).save(tmp_path / "in" / name)
+    return tmp_path / "in"
+
+
+# --- all commands --------------------------------------------------------------------------------
+
+
+def test_version() -> None:
+    assert rics("--version").stdout == f"rics, version {rics_transforms.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["bound"], ["certify"], ["crop"], ["explain"], ["export"], ["report"], ["verify"]],
+    ids=str,
+)
+def test_help(command: list[str]) -> None:
+    result = rics(*command, "--help")
+    assert result.exit_code == 0 and "Usage: " in result.stdout
+    assert command in ([], ["report"]) or "pixels" in result.stdout
+
+
+def test_as_a_process() -> None:
+    command = [sys.executable, "-W", "error", "-m", "rics_transforms.cli", "bound"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    good = subprocess.run(
+        [*command, "--n", "224", "--k", "140"], env=environment, capture_output=True, text=True
+    )
+    assert (good.returncode, good.stderr) == (0, "") and "91.0 %" in good.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("hash", Hash()),
+        ("lattice:patch=hash,order=2", Lattice(patch="hash", order=2)),
+        ("lattice:order=(2, 3),sigma=4.5", Lattice(order=(2, 3), sigma=4.5)),
+        ("mexican_hat:sigma=[50,20]", MexicanHat(sigma=(50, 20))),
+        ("random: seed = 7", Random(seed=7)),
+    ],
+)
+def test_parse_score(text: str, score: object) -> None:
+    assert parse_score(text) == score
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("latice", "did you mean 'lattice'"),
+        ("lattice:hash", "name:option=value"),
+        ("lattice:colour=3", "Expected options that `lattice` has, but got 'lattice:colour=3'"),
+        ("lattice:patch=has", "Expected `patch` to be"),
+    ],
+)
+def test_scores_that_do_not_exist(text: str, told: str, photos: Path, tmp_path: Path) -> None:
+    assert told in refused("crop", photos, tmp_path / "out", "--k", 30, "--score", text)
+
+
+# --- bound ---------------------------------------------------------------------------------------
+
+
+def test_bound_shows_percent() -> None:
+    out = rics("bound", "--n", 256, "--k", 224).stdout
+    assert "224 px crops of 256 px images" in out
+    assert "33 places for the crop; lattice of order 7, patches of 26 px." in out
+    rows = {line.split()[1]: line for line in out.splitlines() if " px │" in line}
+    assert rows.keys() == {"1", "3", "5", "9"}
+    for percent in ("78.4 %", "86.7 %", "88.2 %"):
+        assert percent in rows["1"]
+
+
+@pytest.mark.parametrize("order", [None, (2, 1)])
+def test_bound_as_json_is_exact(order: tuple[int, int] | None) -> None:
+    n, k = (480, 640), (300, 600)
+    options = ["--order", "2x1"] if order else []
+    out = rics("bound", "--n", "480x640", "--k", "300X600", "--delta", "0,1,30", "--json", *options)
+    content, j = json.loads(out.stdout), order or theory.lattice_order(n, k)
+    assert content["n"] == [480, 640] and content["k"] == [300, 600]
+    assert content["order"] == list(j) and content["positions"] == [181, 41]
+    assert content["patch"] == list(theory.patch_size(n, k, j))
+    assert [row["delta"] for row in content["rows"]] == [0, 1, 30]
+    for row in content["rows"]:
+        d = row["delta"]
+        assert row["robustness"] == {
+            "paper": float(theory.robustness_bound(n, k, d)),
+            "lattice": float(theory.robustness_bound(n, k, d, j)),
+            "limit": float(theory.robustness_limit(n, k, d)),
+        }
+        assert row["consistency"] == {
+            "paper": float(theory.consistency_bound(n, k, d)),
+            "lattice": float(theory.consistency_bound(n, k, d, j)),
+        }
+
+
+def test_bound_is_zero_where_shifts_cover_all_places() -> None:
+    out = rics("bound", "--n", 32, "--k", 30, "--delta", "2,100")
+    assert out.exit_code == 0 and "0.0 %" in out.stdout
+
+
+def test_bound_for_a_target() -> None:
+    options = ["bound", "--n", 256, "--target", 0.9, "--delta", "1,9"]
+    near, far = json.loads(rics(*options, "--json").stdout)["rows"]
+    assert near["paper"]["k"] == theory.crop_size_for(256, 1, 0.9, order=1)
+    assert near["lattice"]["k"] == theory.crop_size_for(256, 1, 0.9)
+    assert min(near["paper"]["robustness"], near["lattice"]["robustness"]) >= 0.9
+    assert far == {"delta": 9, "paper": None, "lattice": None}
+    table = rics(*options).stdout
+    assert "210 px" in table and "none" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--k", 300], "Expected `k` to be at most the image size (256, 256), but got (300, 300)."),
+        (["--k", "0"], "Invalid value for '--k': Expected whole numbers"),
+        (["--k", "2x3x4"], "Expected whole numbers such as 256, or height x width"),
+        (["--k", 224, "--delta", "1,-3"], "Expected whole numbers such as 1,3,5"),
+        (["--k", 224, "--order", 9], "Expected `order` to be at most"),
+        (["--k", 224, "--target", 0.5], "Give either --k or --target."),
+        ([], "Give either --k or --target."),
+        (["--target", 1.5], "Invalid value for '--target'"),
+    ],
+)
+def test_bound_refuses(options: list[object], told: str) -> None:
+    assert told in refused("bound", "--n", 256, *options)
+
+
+# --- crop ----------------------------------------------------------------------------------------
+
+
+def test_crop_and_crop_again(photos: Path, tmp_path: Path) -> None:
+    command = ["crop", photos, tmp_path / "out", "--k", "30x32", "--workers", 1]
+    first, second = rics(*command), rics(*command)
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "3 written, 0 there already, 0 failed." in first.stdout
+    assert "0 written, 3 there already, 0 failed." in second.stdout
+    with PIL.Image.open(tmp_path / "out" / "sub" / "c.png.png") as crop:
+        assert crop.size == (32, 30)
+    assert "`k` was [30, 32] and is [20, 20]" in refused(*command[:3], "--k", 20)
+
+
+def test_crop_hands_its_options_on(photos: Path, tmp_path: Path) -> None:
+    options = ["--resize", 40, "--field", "38x36", "--score", "lattice:patch=hash"]
+    rics("crop", photos, tmp_path / "out", "--k", 30, *options, "--format", "webp")
+    settings = json.loads((tmp_path / "out" / ".rics-crop.json").read_text())
+    assert settings == {
+        "k": [30, 30],
+        "score": repr(Lattice(patch="hash")),
+        "resize": 40,
+        "field": [38, 36],
+        "format": "webp",
+        "version": rics_transforms.__version__,
+    }
+
+
+def test_crop_lists_failures(photos: Path, tmp_path: Path) -> None:
+    (photos / "bad.png").write_text("no image")
+    PIL.Image.new("CMYK", (40, 40)).save(photos / "print.tif")
+    result = rics("crop", photos, tmp_path / "out", "--k", 30)
+    assert result.exit_code == 1
+    assert result.stderr == "Failed: bad.png: not an image, or of an unknown format\n"
+    assert "4 written, 0 there already, 1 failed." in result.stdout
+    assert "3 png, 1 tif" in result.stdout
+
+
+def test_crop_refuses(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "found none" in refused("crop", tmp_path / "empty", tmp_path / "out", "--k", 30)
+    assert "Expected a folder" in refused("crop", tmp_path / "none", tmp_path / "out", "--k", 30)
+    assert "'--workers'" in refused("crop", photos, tmp_path / "out", "--k", 3, "--workers", 0)
+    (tmp_path / "file").write_text("")
+    assert "file" in refused("crop", photos, tmp_path / "file", "--k", 30)
+
+
+# --- explain -------------------------------------------------------------------------------------
+
+
+def test_explain_writes_a_figure(photos: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "figure.png"
+    scores = ["--score", "hash", "--score", "lattice:order=2"]
+    result = rics("explain", photos / "a.png", "--k", 30, *scores, "--n", 40, "--shift", 3,
+                  "--output", figure)  # fmt: skip
+    assert result.exit_code == 0 and str(figure) in result.stdout
+    with PIL.Image.open(figure) as image:
+        assert image.width > image.height and len(image.convert("RGB").getcolors(2**24) or []) > 99
+
+
+def test_explain_all_scores(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = rics("explain", photos / "a.png", "--k", 30, "--score", "all")
+    assert result.exit_code == 0 and (tmp_path / "a-rics.png").exists()
+
+
+def test_explain_refuses(photos: Path, tmp_path: Path) -> None:
+    image, options = photos / "a.png", ["--k", 30, "--output", tmp_path / "x.png"]
+    assert "nothing.png" in refused("explain", photos / "nothing.png", *options)
+    assert "`k` to be at most" in refused("explain", image, "--k", 99)
+    assert "did you mean 'hash'" in refused("explain", image, *options, "--score", "hsh")
+    assert "`shift`" in refused("explain", image, *options, "--shift", 30)
+    assert not (tmp_path / "x.png").exists()
+
+
+# --- verify --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small() -> Iterator[list[object]]:
+    yield ["verify", "--n", 32, "--k", 24, "--score", "hash", "--limit", 6]
+
+
+def test_verify_on_photographs(small: list[object], tmp_path: Path) -> None:
+    result = rics(*small, "--delta", "1,2", "--output", tmp_path)
+    assert result.exit_code == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert len(report["rows"]) == 4 and report["settings"]["images"] == 6
+    assert report["settings"]["command"].startswith("rics verify --n 32 --k 24")
+    assert str(tmp_path / "report.html") in result.stdout.replace("\n", "")
+    assert (tmp_path / "report.html").exists()
+
+
+def test_verify_a_folder_with_cyclic_shifts(
+    small: list[object], photos: Path, tmp_path: Path
+) -> None:
+    result = rics(*small, photos, "--shifts", "cyclic", "--output", tmp_path)
+    assert result.exit_code == 0 and "holds" in result.stdout
+
+
+def test_verify_fails_if_a_bound_is_violated(
+    small: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rics_transforms import verify as _  # noqa: F401
+
+    module = sys.modules["rics_transforms.verify"]
+    measured = module.verify
+
+    def violated(*args: object, **options: object) -> object:
+        report = measured(*args, **options)
+        return replace(report, rows=tuple(replace(r, verdict="violated") for r in report.rows))
+
+    monkeypatch.setattr(module, "verify", violated)
+    assert rics(*small, "--delta", "1", "--output", tmp_path).exit_code == 1
+
+
+def test_verify_refuses(small: list[object], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "images" in refused(*small, tmp_path / "empty", "--output", tmp_path)
+    assert "'--output'" in refused(*small)
+    assert "`k` to be at most" in refused(*small, "--k", 99, "--output", tmp_path)
+
+
+# --- certify -------------------------------------------------------------------------------------
+
+
+def test_certify_says_what_the_functions_say(photos: Path) -> None:
+    command = ["certify", photos, "--n", 32, "--k", 24, "--delta", 2, "--score", "hash"]
+    told = json.loads(rics(*command, "--json").stdout)
+    scenes = dict(folder_scenes(photos, 36))
+    assert [image["id"] for image in told["images"]] == list(scenes)
+    transform = RICSCrop(24, score="hash")
+    for image in told["images"]:
+        scene = scenes[image["id"]]
+        found = transform.certify(scene, 2)
+        assert image["certified"] == found.certified
+        assert image["breaks_at"] == (None if found.certified else found.radius + 1)
+        assert image["stability"] == float(transform.stability(scene[:, 2:34, 2:34], 2))
+    assert told["certified"] == sum(image["certified"] for image in told["images"]) / 3
+    table = rics(*command)
+    assert table.exit_code == 0 and "of 3 certified (95 % interval" in table.stdout
+    lines = rics(*command, "--csv").stdout.splitlines()
+    assert lines[0] == "id,certified,breaks_at,stability" and len(lines) == 4
+
+
+def test_certify_leaves_out_what_it_cannot_read(photos: Path) -> None:
+    for image in photos.rglob("*.*"):
+        image.write_bytes(b"no image")
+    result = rics("certify", photos, "--n", 32, "--k", 24)
+    assert result.exit_code == 2
+    assert "Left out as unreadable: a.bmp" in result.stderr
+    assert "images that can be read" in result.stderr
+
+
+# --- verify with a model -------------------------------------------------------------------------
+
+MODEL = """
+import torch
+
+def features(images):
+    return torch.nn.functional.adaptive_avg_pool2d(images.double(), 4).flatten(1)
+
+def model(images):
+    cells = features(images)
+    weight = torch.randn(48, 3, generator=torch.Generator().manual_seed(0)).double()
+    return (cells - cells.mean(1, keepdim=True)) @ weight, cells
+"""
+
+
+@pytest.fixture
+def asked(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    (tmp_path / "tiny_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    yield ["verify", photos, "--n", 32, "--k", 24, "--delta", "1,2", "--model", "tiny_model:model"]
+    sys.modules.pop("tiny_model", None)
+
+
+def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"a.png": 0, "a.bmp": 1, "sub/c.png": 2}')
+    command = [*asked, "--neighbours", "others", "--labels", "labels.json", "--baseline", 24]
+    result = rics(*command, "--output", "out")
+    assert result.exit_code == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert {row["of"] for row in report["rows"]} == {"crop", "class", "neighbour"}
+    assert "accuracy" in {row["metric"] for row in report["rows"]}
+    assert report["forwards"]["used"] < report["forwards"]["brute_force"] == 75
+    baseline = ShiftReport.load("out/baseline.jsonl")
+    assert baseline.forwards == (75, 75) and baseline.settings["theory"] is None
+    again = rics(*command, "--output", "out")
+    assert again.stdout == result.stdout
+    assert json.loads(Path("out/report.json").read_text()) == report
+
+
+def test_verify_goes_on_and_refuses_other_settings(asked: list[object]) -> None:
+    first = rics(*asked, "--limit", 1, "--output", "out")
+    assert first.exit_code == 0
+    assert rics(*asked, "--output", "out").exit_code == 0
+    assert len(Path("out/records.jsonl").read_text().splitlines()) == 4
+    assert "these differ: seed = 1, not 0" in refused(*asked, "--seed", 1, "--output", "out")
+
+
+def test_report_puts_parts_together(asked: list[object], photos: Path) -> None:
+    rics(*asked, "--output", "whole")
+    rics(*asked, "--limit", 1, "--output", "one")
+    lines = Path("whole/records.jsonl").read_text().splitlines(keepends=True)
+    Path("rest.jsonl").write_text("".join(lines[:1] + lines[2:]))
+    result = rics("report", "one/records.jsonl", "rest.jsonl", "--output", "merged")
+    assert result.exit_code == 0
+    whole, merged = (json.loads(Path(f"{d}/report.json").read_text()) for d in ("whole", "merged"))
+    assert merged["rows"] == whole["rows"]
+
+
+def test_labels_may_be_folders(asked: list[object], photos: Path) -> None:
+    (photos / "a.png").unlink()
+    (photos / "a.bmp").rename(photos / "sub" / "a.bmp")
+    assert rics(*asked, "--labels", "folders", "--output", "out").exit_code == 0
+    assert {record.label for record in ShiftReport.load("out/records.jsonl").records} == {0}
+
+
+def test_verify_refuses_what_it_cannot_ask(asked: list[object]) -> None:
+    Path("labels.json").write_text('{"a.png": 0}')
+    assert "'a.bmp' is not" in refused(*asked, "--labels", "labels.json", "--output", "out")
+    Path("labels.json").write_text('{"a.png": "cat"}')
+    assert "object of ints" in refused(*asked, "--labels", "labels.json", "--output", "out")
+    assert "the nearest are: model" in refused(*asked[:-1], "tiny_model:modl", "--output", "out")
+    assert "--labels needs a PATH" in refused(
+        "verify", "--k", 24, "--labels", "folders", "--output", "out"
+    )
+    assert "`shift` to be one of" in refused(*asked, "--shifts", "round", "--output", "out")
