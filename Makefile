@@ -3,12 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-albumentationsx lint types bench docs docs-serve clean
+.PHONY: demo quick test test-albumentationsx lint types bench docs docs-serve clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
 	rm -rf demo
 	$(BIN)/rics verify --n 224 --k 140 --delta 1,3,5,9 --output demo
 	@echo "The report lies in the folder demo/."
+
+quick: lint  ## a minute: the engine, the theory and the transform
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow and not browser" \
+		tests/engine tests/transform tests/test_theory.py tests/test_imports.py
 
 test: lint types test-albumentationsx  ## everything that must hold
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import select
@@ -36,7 +35,9 @@ TIMEOUT = 60.0
 
 
 def find() -> str:
-    """Path of a Chromium or Chrome; without one the test is skipped."""
+    """Path of a Chromium or Chrome; without one, or on Windows, the test is skipped."""
+    if os.name != "posix":
+        pytest.skip("needs a POSIX system, whose processes inherit pipes by number")
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"needs a browser: none of {', '.join(NAMES)} is installed")
@@ -171,6 +172,8 @@ def serve(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _pipe() -> tuple[int, int]:
     """A pipe whose ends stay clear of the descriptors 3 and 4."""
+    import fcntl  # which Windows does not have
+
     low = os.pipe()
     read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
     for end in low:

@@ -20,7 +20,9 @@ from rics_transforms import Lattice, Score, get_score, list_scores, register_sco
 from rics_transforms._arguments import Size
 from rics_transforms.engine.exact import box_sum, channel_sum
 
-from . import reference
+from . import chromium, reference
+
+INTEGRATIONS = Path(__file__).parent / "integrations"
 
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 settings.load_profile("fixed")
@@ -47,6 +49,15 @@ EVERY_SCORE: list[Score] = [
     Lattice(patch="hash"),
     Lattice(patch="saliency"),
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a browser, or another library."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        if INTEGRATIONS in item.path.parents:
+            item.add_marker("integration")
 
 
 @pytest.fixture(params=EVERY_SCORE, ids=repr, scope="session")
@@ -91,6 +102,13 @@ def assets() -> Path:
     if not folder:
         pytest.skip("needs RICS_TEST_ASSETS to name a folder with photos/*.jpg")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+    """A tab to drive, the same for all tests."""
+    with chromium.page(chromium.find(), tmp_path_factory.mktemp("profile")) as page:
+        yield page
 
 
 @pytest.fixture(params=sorted(reference.ZOO), scope="session")

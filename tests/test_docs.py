@@ -238,7 +238,9 @@ def test_types_of_results_have_no_marks_of_code(figures: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def calculator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
+def calculator(
+    browser: chromium.Page, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[chromium.Page]:
     """The calculator and its scripts, where the site has them."""
     folder = tmp_path_factory.mktemp("site")
     for part in ("assets", "playground"):
@@ -249,13 +251,10 @@ def calculator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Pa
     (folder / "choose" / "index.html").write_text(
         f'<!doctype html><meta charset="utf-8"><title>Calculator</title>{html}', encoding="utf-8"
     )
-    with (
-        chromium.page(chromium.find(), tmp_path_factory.mktemp("profile")) as page,
-        chromium.serve(folder) as (url, _),
-    ):
-        page.call("Page.navigate", url=f"{url}choose/")
-        page.wait("document.querySelector('[data-part=m]')?.textContent === '33'")
-        yield page
+    with chromium.serve(folder) as (url, _):
+        browser.call("Page.navigate", url=f"{url}choose/")
+        browser.wait("document.querySelector('[data-part=m]')?.textContent === '33'")
+        yield browser
 
 
 def shown(page: chromium.Page, **fields: float) -> dict[str, str]:

@@ -48,12 +48,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with chromium.page(chromium.find(), tmp_path_factory.mktemp("profile")) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
 def server(site: Path, browser: Page) -> Iterator[tuple[str, list[str]]]:
     with chromium.serve(site) as server:
         yield server

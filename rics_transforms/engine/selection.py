@@ -163,7 +163,7 @@ def _refuse_inexact_tracers() -> None:
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if is_traced or (torch.compiler.is_compiling() and _is_onnx_export()):
         raise RuntimeError(
-            "Expected RICS to be exported by rics_transforms.graph.export, but got "
+            "Expected RICS to be exported by rics_transforms.export, but got "
             "torch.jit.trace or torch.onnx.export, whose graphs would choose other crops."
         )
 

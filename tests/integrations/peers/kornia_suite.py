@@ -89,7 +89,7 @@ if SOURCE:  # not while doctests are collected
 
     def test_onnx_export_is_refused() -> None:
         """kornia's test asks torch.onnx.export, whose graphs would choose other crops."""
-        with pytest.raises(Exception, match="exported by rics_transforms.graph.export"):
+        with pytest.raises(Exception, match="exported by rics_transforms.export"):
             onnx.test_onnx_export_exportable("RICSCrop", make)
 
 
