@@ -449,6 +449,11 @@ def mexican_hat_factors(length: int, sigma: float) -> tuple[list[int], list[int]
         return [round(w * scale) for w in u], [round(w * scale) for w in g]
 
 
+# As torch.compiler.assume_constant_result does, but without importing the compiler here: it cannot
+# trace decimal arithmetic, and need not.
+mexican_hat_factors._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 @register_score("saliency")
 @dataclass(frozen=True)
 class Saliency(Score):

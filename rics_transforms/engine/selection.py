@@ -170,3 +170,7 @@ def _refuse_inexact_tracers() -> None:
 
 def _is_onnx_export() -> bool:
     return torch.onnx.is_in_onnx_export()
+
+
+# Asked while tracing: the compiler takes it to be False everywhere.
+_is_onnx_export._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from rics_transforms import Lattice, RICSCrop, ShiftReport, list_scores, locate,
 from rics_transforms.data.photos import scenes
 from rics_transforms.engine.scores import register_score, unregister_score
 from rics_transforms.models.model import Model, as_model
+from rics_transforms.report import save
 from rics_transforms.shifts.cyclic import Cyclic, Grid
 from rics_transforms.shifts.disturbances import Noise
 from rics_transforms.shifts.windows import Realistic
@@ -440,7 +441,7 @@ def test_the_command_makes_the_same_report(shifts: Any) -> None:
 def test_save_writes_both_files(tmp_path: Path) -> None:
     images = noise(2, 3, 20, 20)
     report = verify(images, RICSCrop(10), deltas=[1])
-    page = report.save(tmp_path / "new" / "folder", scenes=images)
+    page = save(report, tmp_path / "new" / "folder", scenes=images)
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (page.parent / "report.json").read_text(encoding="utf-8") == report.to_json()
 
