@@ -116,7 +116,7 @@ class Tags(HTMLParser):
         targets = [found[name] for name in ("href", "src", "data") if name in found]
         if tag == "a":
             self.links += targets
-        elif tag in self.LOADING:
+        elif tag in self.LOADING and found.get("rel") != "canonical":  # which only names the page
             self.loads += targets
 
 
