@@ -162,6 +162,7 @@ def test_the_public_surface() -> None:
         "export",
         "get_score",
         "get_shift",
+        "lattice_order",
         "list_scores",
         "list_shifts",
         "load_model",
