@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
-from rics_transforms.engine.maps import hides_values
+from rics_transforms.engine.tracing import can_branch_on
 
 
 def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
@@ -36,7 +36,7 @@ def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -
         tensor([[[5, 3],
                  [8, 6]]])
     """
-    if hides_values(images) or hides_values(origins):
+    if not (can_branch_on(images) and can_branch_on(origins)):
         return _gather(images, origins, size, cyclic)
     places = origins.tolist()
     _require_inside(places, images, size, cyclic)

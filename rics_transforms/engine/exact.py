@@ -13,17 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Size = tuple[int, int]
-
-
-_R = TypeVar("_R")
-
+from rics_transforms._arguments import Size
+from rics_transforms.engine.tracing import is_traced
 
 PIXEL_LIMIT = 2**16
 """Largest magnitude of a pixel in an integer image that is not uint8 (holds uint16)."""
@@ -122,10 +118,10 @@ def box_sum(field: Tensor, size: Size) -> Tensor:
         tensor([[6, 6],
                 [6, 6]])
     """
-    return window_sum(window_sum(field.to(torch.int64), -1, size[1]), -2, size[0])
+    return sliding_sum(sliding_sum(field.to(torch.int64), -1, size[1]), -2, size[0])
 
 
-def window_sum(x: Tensor, dim: int, length: int) -> Tensor:
+def sliding_sum(x: Tensor, dim: int, length: int) -> Tensor:
     """Sum of every `length` neighbours along one axis: the first, then what enters and leaves.
 
     In the dtype of x, exact modulo its power of two.
@@ -150,23 +146,65 @@ def gradient_magnitude(field: Tensor) -> Tensor:
 # --- the Mexican hat by additions ----------------------------------------------------------------
 
 
-def hat(field: Tensor, size: Size, *, limit: int, span: Size | None = None) -> Tensor:
+@dataclass(frozen=True)
+class HatShape:
+    """The proportions of the Mexican hat; the default ones are part of what the scores are.
+
+    They were tuned on photographs, for shifts with and without noise and re-encoding
+    (`benchmarks/tune.py`).
+
+    Attributes:
+        arm: percentage of the hat's span that the Laplacian reaches to each side.
+        share: each smoothing step takes one part in so many of what is left of the span.
+
+    Raises:
+        ValueError: for an arm below 1 or above 33 percent, which would not fit, or a share below 1.
+    """
+
+    arm: int = 14
+    share: int = 4
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.arm <= 33 and self.share >= 1):
+            raise ValueError(
+                f"Expected an arm from 1 to 33 percent and a share of at least 1, but got {self}."
+            )
+
+
+HAT_SHAPE = HatShape()
+
+
+HAT_DOUBLINGS = 17
+"""Additions of shifted copies that 32 bits hold: 31, less 11 for gradients of uint8 images, less 3
+for the Laplacian. What exceeds them is shifted away."""
+
+
+def hat(
+    field: Tensor,
+    size: Size,
+    *,
+    limit: int,
+    span: Size | None = None,
+    shape: HatShape = HAT_SHAPE,
+) -> Tensor:
     """Mexican-hat response of every patch: an integer Laplacian of a smoothed field.
 
     Smoothing is a cascade of additions of shifted copies, about ten per axis, without a
-    multiplication, and without rounding but for one right shift of every smoothed row (a function
-    of that row's pixels). The weights sum to exactly zero: a flat patch scores 0, bright or dark.
+    multiplication. The only rounding is one right shift of every smoothed row (a function of that
+    row's pixels). The weights sum to exactly zero: a flat patch scores 0, bright or dark.
 
     Args:
         field: integers ``[..., H, W]`` of magnitude at most `limit`.
         size: patch size ``(h, w)``; the hat lies centred in it.
+        limit: largest magnitude in `field`.
         span: height and width of the hat, from 3 to `size` (the default).
+        shape: its proportions.
 
     Returns:
         ``[..., H - h + 1, W - w + 1]``, int32 where that cannot overflow, else int64.
     """
-    (steps_y, arm_y), (steps_x, arm_x) = (hat_geometry(s) for s in span or size)
-    shift, largest = hat_range(span or size, limit)
+    (steps_y, arm_y), (steps_x, arm_x) = (hat_geometry(s, shape) for s in span or size)
+    shift, largest = hat_range(span or size, limit, shape)
     require_exact(largest, 63, "the Mexican hat")
     x = field.to(torch.int32 if largest < 2**31 else torch.int64)
     x = _cascade(x, -1, steps_x)
@@ -183,53 +221,44 @@ def hat(field: Tensor, size: Size, *, limit: int, span: Size | None = None) -> T
     return response
 
 
-ARM = 14
-"""Percentage of the hat's span that the Laplacian reaches to each side."""
-
-
-SHARE = 4
-"""Each smoothing step takes one part in so many of what is left of the span."""
-
-
-def hat_geometry(span: int) -> tuple[tuple[int, ...], int]:
+def hat_geometry(span: int, shape: HatShape = HAT_SHAPE) -> tuple[tuple[int, ...], int]:
     """The steps of the smoothing cascade and the arm of the Laplacian that fill `span` pixels.
 
     Adding copies shifted by each step in turn makes a bell of ``1 + sum(steps)`` pixels; the
-    Laplacian compares it with itself `arm` pixels to the four sides. The two shares were tuned on
-    photographs, for shifts with and without noise and re-encoding, by `benchmarks/tune.py`.
+    Laplacian compares it with itself `arm` pixels to the four sides.
 
     Example:
         >>> hat_geometry(26)
         ((1, 1, 1, 1, 2, 3, 3, 5), 4)
     """
-    arm = max(1, (span * ARM + 50) // 100)
+    arm = max(1, (span * shape.arm + 50) // 100)
     steps: list[int] = []
     while (rest := span - 1 - 2 * arm - sum(steps)) > 0:
-        steps.append(-(-rest // SHARE))
+        steps.append(-(-rest // shape.share))
     return tuple(reversed(steps)), arm
 
 
-def hat_range(span: Size, limit: int) -> tuple[int, int]:
-    """By how many bits smoothed rows are shifted, and the largest sum for fields to `limit`.
+def hat_range(span: Size, limit: int, shape: HatShape = HAT_SHAPE) -> tuple[int, int]:
+    """By how many bits smoothed rows are shifted, and the largest sum for fields up to `limit`.
 
     Example:
         >>> hat_range((26, 26), 765)
         (0, 401080320)
     """
-    steps_y, steps_x = (len(hat_geometry(s)[0]) for s in span)
+    steps_y, steps_x = (len(hat_geometry(s, shape)[0]) for s in span)
     doublings = steps_y + steps_x
-    shift = max(0, doublings - 17)  # 31 bits less 11 of uint8 gradients less 3 of the Laplacian
+    shift = max(0, doublings - HAT_DOUBLINGS)
     return shift, max(limit << steps_x, (limit << (doublings + 3)) >> shift)
 
 
-def hat_sigma(span: int) -> float:
+def hat_sigma(span: int, shape: HatShape = HAT_SHAPE) -> float:
     """Standard deviation of the bell under the Mexican hat that fills `span` pixels.
 
     Example:
         >>> round(hat_sigma(26), 2), round(hat_sigma(55), 2)
         (3.93, 8.13)
     """
-    steps, arm = hat_geometry(span)
+    steps, arm = hat_geometry(span, shape)
     return math.sqrt(sum(step * step for step in steps) / 4 + arm * arm / 6)
 
 
@@ -241,45 +270,6 @@ def _cascade(x: Tensor, dim: int, steps: Sequence[int]) -> Tensor:
 
 
 # --- correlations in float64 that cannot round ---------------------------------------------------
-
-
-def cached(function: Callable[..., _R]) -> Callable[..., _R]:
-    """Remember what a function of hashable arguments makes, unless under a tracer."""
-    made: dict[tuple[Any, ...], _R] = {}
-
-    @wraps(function)
-    def call(*args: Any) -> _R:
-        if torch.compiler.is_compiling():
-            return function(*args)
-        if args not in made:
-            result = function(*args)
-            parts: Any = result if isinstance(result, tuple) else (result,)
-            if not all(_is_plain(part) for part in parts if isinstance(part, Tensor)):
-                return result
-            if len(made) >= 64:
-                made.clear()
-            made[args] = result
-        return made[args]
-
-    return call
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether this is a tensor like any other, not one that stands for it in a tracer or vmap."""
-    return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-
-
-def is_traced(tensor: Tensor) -> bool:
-    """Whether the values of a tensor cannot be looked at."""
-    return torch.compiler.is_compiling() or not _is_plain(tensor)
-
-
-def is_empty(tensor: Tensor) -> bool:
-    """Whether a tensor has no elements, also where it stands for one of a batch of none in vmap."""
-    if not torch.compiler.is_compiling():
-        while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-            tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor.numel() == 0
 
 
 def correlate_separable(

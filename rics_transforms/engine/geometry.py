@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size
-from rics_transforms.engine.exact import cached
 from rics_transforms.engine.scores import Score
+from rics_transforms.engine.tracing import cached
 
 
 class Geometry(NamedTuple):

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size
-from rics_transforms.engine.exact import cached, window_sum
+from rics_transforms.engine.exact import sliding_sum
+from rics_transforms.engine.tracing import cached
 
 _MODULUS = 2**64
 
@@ -71,9 +72,9 @@ def rolling_hash(field: Tensor, size: Size) -> Tensor:
     height, width = field.shape[-2:]
     rows, columns = height - size[0] + 1, width - size[1] + 1
     weight, unweight = _row_weights(width, columns, field.device)
-    h = window_sum(field.to(torch.int32).mul(weight), -1, size[1]).mul_(unweight)
+    h = sliding_sum(field.to(torch.int32).mul(weight), -1, size[1]).mul_(unweight)
     weight, unweight = _column_weights(height, rows, field.device)
-    return mix(window_sum(h * weight, -2, size[0]).mul_(unweight))
+    return mix(sliding_sum(h * weight, -2, size[0]).mul_(unweight))
 
 
 @cached

@@ -12,14 +12,9 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
-from rics_transforms.engine.exact import is_empty, is_traced
 from rics_transforms.engine.geometry import wrap
 from rics_transforms.engine.scores import Level
-
-
-def hides_values(tensor: Tensor) -> bool:
-    """Whether looking at values is impossible (under a tracer) or costly (on a GPU)."""
-    return tensor.device.type != "cpu" or is_traced(tensor)
+from rics_transforms.engine.tracing import is_empty
 
 
 def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import exact, hashing
+from rics_transforms.engine.exact import HAT_SHAPE, HatShape
+from rics_transforms.engine.tracing import is_traced
 
 Sizes = tuple[int, ...]
 
@@ -42,12 +44,14 @@ _PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about s
 class Kernel(NamedTuple):
     """Which patch function, and what it takes beside the size of the patch.
 
-    "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span over channel sums, over
-    their edges; "separable": ``u(y) g(x) + g(y) u(x)``, u and g being `factors(length, sigma)`.
+    "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span and shape over channel
+    sums, over their edges; "separable": ``u(y) g(x) + g(y) u(x)``, where u and g are
+    `factors(length, sigma)`.
     """
 
     kind: Literal["hash", "hat", "saliency", "separable"]
     span: Size = (0, 0)
+    shape: HatShape = HAT_SHAPE
     factors: Callable[[int, float], tuple[list[int], list[int]]] | None = None
     sigma: float = 0
 
@@ -81,7 +85,7 @@ def _is_dense(tensor: Tensor) -> bool:
     return (
         _native is not None
         and tensor.device.type == "cpu"
-        and not exact.is_traced(tensor)
+        and not is_traced(tensor)
         and tensor.is_contiguous()
         and not tensor.is_neg()
         and not tensor.is_conj()
@@ -116,7 +120,7 @@ def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kern
         and _native is not None
         and pixels.dtype == torch.uint8
         and pixels.device.type == "cpu"
-        and not exact.is_traced(pixels)
+        and not is_traced(pixels)
         and _fits(kernel, pixels.shape[-3], size)
     )
 
@@ -196,8 +200,9 @@ def _plan(
     arms: Any = (0, 0)
     shift = 0
     if kernel.span != (0, 0):
-        steps, arms = zip(*map(exact.hat_geometry, kernel.span), strict=True)
-        shift, _ = exact.hat_range(kernel.span, 0)
+        geometries = (exact.hat_geometry(span, kernel.shape) for span in kernel.span)
+        steps, arms = zip(*geometries, strict=True)
+        shift, _ = exact.hat_range(kernel.span, 0, kernel.shape)
     kind = ("hash", "hat", "saliency", "separable").index(kernel.kind)
     fields = [kind, nms, cyclic, *shape, *strides, *size, shift, *arms, *map(len, steps)]
     return array("q", [*fields, *steps[0], *steps[1]]).tobytes()
@@ -221,6 +226,5 @@ def _fits(kernel: Kernel, channels: int, size: Size) -> bool:
         return limit * sum(map(abs, taps)) < 2**31 and limit * 2**32 < 2**53
     if kernel.kind == "hash":
         return True
-    return (
-        exact.hat_range(kernel.span, 2 * limit if kernel.kind == "saliency" else limit)[1] < 2**31
-    )
+    limit *= 2 if kernel.kind == "saliency" else 1
+    return exact.hat_range(kernel.span, limit, kernel.shape)[1] < 2**31

@@ -24,8 +24,9 @@ from torch import Tensor
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_pair, lookup
 from rics_transforms.engine import exact, hashing
-from rics_transforms.engine.exact import cached, channel_limit, channel_sum
+from rics_transforms.engine.exact import HAT_SHAPE, HatShape, channel_limit, channel_sum
 from rics_transforms.engine.native import Kernel
+from rics_transforms.engine.tracing import cached
 
 PatchFunction = Callable[[Tensor, Size], Tensor]
 """Integer image ``[..., C, H, W]`` and patch size to integers, one per patch position."""
@@ -167,41 +168,47 @@ def _hash_map(pixels: Tensor, size: Size) -> Tensor:
 HASH = Level(_hash_map, kernel=Kernel("hash"))
 
 
-def _hat_map(pixels: Tensor, size: Size, *, span: Size) -> Tensor:
-    return exact.hat(channel_sum(pixels), size, limit=channel_limit(pixels), span=span)
+def _hat_map(pixels: Tensor, size: Size, *, span: Size, shape: HatShape) -> Tensor:
+    field, limit = channel_sum(pixels), channel_limit(pixels)
+    return exact.hat(field, size, limit=limit, span=span, shape=shape)
 
 
-def _saliency_map(pixels: Tensor, size: Size, *, span: Size) -> Tensor:
+def _saliency_map(pixels: Tensor, size: Size, *, span: Size, shape: HatShape) -> Tensor:
     field = channel_sum(pixels)
     limit = 2 * (2 if pixels.dtype != torch.uint8 else 1) * channel_limit(pixels)
     edges = exact.gradient_magnitude(field.to(torch.int32 if limit < 2**31 else torch.int64))
     inner = (size[0] - 1, size[1] - 1)
-    return exact.hat(edges, inner, limit=limit, span=span)
+    return exact.hat(edges, inner, limit=limit, span=span, shape=shape)
 
 
-def _span(room: int, sigma: float | None) -> Size:
+def _span(room: int, sigma: float | None, shape: HatShape) -> Size:
     """Side of the widest hat within `room` pixels whose bell is no wider than `sigma`."""
     if sigma is None:
         return room, room
-    if not exact.hat_sigma(3) <= sigma < exact.hat_sigma(room + 2):
-        low, high = exact.hat_sigma(3), exact.hat_sigma(room)
+    width = partial(exact.hat_sigma, shape=shape)
+    if not width(3) <= sigma < width(room + 2):
+        low, high = width(3), width(room)
         raise ValueError(
             f"Expected `sigma` to be from {low:.2f} to {high:.2f} px for patches of {room} px, "
             f"but got {sigma}; a lower lattice order makes larger patches."
         )
-    span = max(s for s in range(3, room + 1) if exact.hat_sigma(s) <= sigma)
+    span = max(s for s in range(3, room + 1) if width(s) <= sigma)
     return span, span
 
 
-def _smooth_level(patch: str, size: Size, sigma: float | None) -> tuple[Level, ...]:
+def _smooth_levels(
+    patch: str, size: Size, sigma: float | None, shape: HatShape = HAT_SHAPE
+) -> tuple[Level, ...]:
     """The smooth level of a patch score; none where the patch is too small to hold a hat."""
     if min(size) < 4:
         return ()
     if patch == "saliency":
-        span = _span(min(size) - 1, sigma)  # one difference less than pixels: the patch's own
-        return (Level(partial(_saliency_map, span=span), True, Kernel("saliency", span)),)
-    span = _span(min(size), sigma)
-    return (Level(partial(_hat_map, span=span), True, Kernel("hat", span)),)
+        span = _span(min(size) - 1, sigma, shape)  # a patch has one difference less than pixels
+        saliency = partial(_saliency_map, span=span, shape=shape)
+        return (Level(saliency, True, Kernel("saliency", span, shape)),)
+    span = _span(min(size), sigma, shape)
+    hat = partial(_hat_map, span=span, shape=shape)
+    return (Level(hat, True, Kernel("hat", span, shape)),)
 
 
 def _require_positive(value: float | None, name: str) -> None:
@@ -232,8 +239,10 @@ class Lattice(Score):
             re-encoding and sub-pixel shifts; "saliency": the same over gradients; "hash":
             pseudo-random by construction, for exact copies only.
         sigma: width of the Mexican hat in pixels; by default it fills the patch (about t / 7).
+        shape: proportions of the Mexican hat, for experiments. The repr leaves the default out.
 
     Raises:
+        TypeError: for a `shape` that is no `rics_transforms.engine.exact.HatShape`.
         ValueError: for an order that leaves no patch, or a hat wider than the patch.
 
     Example:
@@ -245,6 +254,7 @@ class Lattice(Score):
     order: int | Size | None = None
     patch: Literal["mexican_hat", "hash", "saliency"] = "mexican_hat"
     sigma: float | None = None
+    shape: HatShape = HAT_SHAPE
 
     def __post_init__(self) -> None:
         if self.order is not None:
@@ -253,9 +263,18 @@ class Lattice(Score):
             known = "'mexican_hat', 'hash' or 'saliency'"
             raise ValueError(f"Expected `patch` to be {known}, but got {self.patch!r}.")
         _require_positive(self.sigma, "sigma")
+        if not isinstance(self.shape, HatShape):
+            raise TypeError(f"Expected `shape` to be a HatShape, but got {self.shape!r}.")
+
+    def __repr__(self) -> str:
+        shape = "" if self.shape == HAT_SHAPE else f", shape={self.shape!r}"
+        options = f"order={self.order!r}, patch={self.patch!r}, sigma={self.sigma!r}"
+        return f"{type(self).__name__}({options}{shape})"
 
     def levels(self, size: Size) -> tuple[Level, ...]:
-        return (HASH,) if self.patch == "hash" else _smooth_level(self.patch, size, self.sigma)
+        if self.patch == "hash":
+            return (HASH,)
+        return _smooth_levels(self.patch, size, self.sigma, self.shape)
 
     def order_for(self, n: Size, k: Size) -> Size:
         if self.order is None:
@@ -481,4 +500,4 @@ class Saliency(Score):
         _require_positive(self.sigma, "sigma")
 
     def levels(self, size: Size) -> tuple[Level, ...]:
-        return _smooth_level("saliency", size, self.sigma)
+        return _smooth_levels("saliency", size, self.sigma)

@@ -17,8 +17,9 @@ from torch import Tensor
 from rics_transforms._arguments import Size
 from rics_transforms.engine import hashing, native
 from rics_transforms.engine.geometry import Geometry, wrap
-from rics_transforms.engine.maps import candidates, hides_values, lowest, patch_map
+from rics_transforms.engine.maps import candidates, lowest, patch_map
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels
+from rics_transforms.engine.tracing import can_branch_on
 
 _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
 
@@ -43,7 +44,7 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     geometry = Geometry.of(n, k, score, cyclic)
     levels = complete_levels(score, geometry.t)
     _refuse_inexact_tracers()
-    if hides_values(pixels):
+    if not can_branch_on(pixels):
         return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
     best = pixels.new_zeros((len(pixels), 3), dtype=torch.int64)  # row, column, how many equal it
     for level in levels:
@@ -97,7 +98,7 @@ def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tenso
     key = hashing.content_hash(whole, geometry.k).flatten(1)[:, crop] >> 1
     key = torch.where(tied, key, lowest(key))  # below every key, since those are shifted
     tied = key == key.amax(1, keepdim=True)
-    if geometry.cyclic and not hides_values(tied) and several(tied.sum(1)):
+    if geometry.cyclic and can_branch_on(tied) and several(tied.sum(1)):
         rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]  # Theorem 2 allows no
         rank = torch.where(tied, rank, -1)  # collision of hashes
         tied = rank == rank.amax(1, keepdim=True)

@@ -75,7 +75,7 @@ def test_the_gather_path_is_the_slice_path(
     places = [[0, 0], [3, 2], [1, 1], [0, 2], [3, 0]]
     origins = torch.tensor([[8, 7], [4, 3], *places[2:]] if cyclic else places)
     expected = crop(images, origins, (6, 6), cyclic=cyclic)
-    monkeypatch.setattr(crop_module, "hides_values", lambda tensor: True)
+    monkeypatch.setattr(crop_module, "can_branch_on", lambda tensor: False)
     for layout in (images, images.transpose(-1, -2).contiguous().transpose(-1, -2)):
         result = crop(layout, origins, (6, 6), cyclic=cyclic)
         same(result, list(expected))
@@ -139,9 +139,9 @@ def test_a_negative_origin_on_the_torus_is_an_error(origin: Size) -> None:
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-@pytest.mark.parametrize("hidden", [False, True])
-def test_an_empty_batch(monkeypatch: pytest.MonkeyPatch, cyclic: bool, hidden: bool) -> None:
-    monkeypatch.setattr(crop_module, "hides_values", lambda tensor: hidden)
+@pytest.mark.parametrize("branches", [False, True])
+def test_an_empty_batch(monkeypatch: pytest.MonkeyPatch, cyclic: bool, branches: bool) -> None:
+    monkeypatch.setattr(crop_module, "can_branch_on", lambda tensor: branches)
     images, origins = torch.zeros(0, 2, 3, 8, 9), torch.zeros(0, 2, dtype=torch.int64)
     result = crop(images, origins, (4, 5), cyclic=cyclic)
     assert result.shape == (0, 2, 3, 4, 5)

@@ -301,6 +301,33 @@ def test_geometry_of_the_hat_fills_the_span() -> None:
         assert not steps or steps[0] == 1  # without gaps: the bell has no zeros inside
 
 
+def test_another_shape_of_the_hat() -> None:
+    shape = exact.HatShape(arm=25, share=2)
+    assert exact.hat_geometry(20, shape) == ((1, 1, 2, 5), 5)
+    values = field(20, 20, 0, 255)
+    bell = np.ones(1, int)
+    for step in (1, 1, 2, 5):
+        bell = np.convolve(bell, [1, *[0] * (step - 1), 1])
+    smooth = np.array([[bell @ values.numpy()[y : y + 10, x : x + 10] @ bell for x in (0, 5, 10)]
+                       for y in (0, 5, 10)])  # fmt: skip
+    ends = smooth[0, 1] + smooth[2, 1] + smooth[1, 0] + smooth[1, 2]
+    assert exact.hat(values, (20, 20), limit=255, shape=shape).item() == 4 * smooth[1, 1] - ends
+
+
+@pytest.mark.parametrize("arm", [1, 14, 33])
+@pytest.mark.parametrize("share", [1, 4, 9])
+def test_every_shape_of_the_hat_fits(arm: int, share: int) -> None:
+    for span in range(3, 300):
+        steps, reach = exact.hat_geometry(span, exact.HatShape(arm, share))
+        assert 1 + sum(steps) + 2 * reach == span
+
+
+@pytest.mark.parametrize(("arm", "share"), [(0, 4), (34, 4), (14, 0), (14, -1)])
+def test_a_shape_that_does_not_fit_is_an_error(arm: int, share: int) -> None:
+    with pytest.raises(ValueError, match=rf"a share of at least 1, but got HatShape\(arm={arm}, "):
+        exact.HatShape(arm, share)
+
+
 def test_hat_refuses_what_int64_cannot_hold() -> None:
     with pytest.raises(ValueError, match=r"the Mexican hat to stay below 2\^63"):
         exact.hat(torch.zeros(9, 9, dtype=torch.int64), (8, 8), limit=2**60)

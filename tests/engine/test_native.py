@@ -6,8 +6,9 @@ import math
 import os
 import subprocess
 import sys
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rics_transforms import Lattice, RICSCrop, Score, get_score
+from rics_transforms import Lattice, RICSCrop, Score, get_score, score_map
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.exact import integer_image
+from rics_transforms.engine.exact import HatShape, integer_image
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
 from rics_transforms.engine.scores import Level, complete_levels
@@ -127,6 +128,20 @@ def test_levels_go_on_with_what_others_left(compiled: tuple[bool, ...], photos: 
 
 
 @needs_kernels
+@needs_kernels
+@pytest.mark.parametrize("patch", ["mexican_hat", "saliency"])
+def test_the_shape_of_the_hat_is_part_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, patch: Any, photos: Tensor
+) -> None:
+    """Whatever is remembered about one shape, another one gives the map of PyTorch."""
+    scores = [Lattice(patch=patch, shape=HatShape(*s)) for s in ((14, 4), (16, 4), (14, 3))]
+    compiled = [score_map(photos[:2, :, :72, :64], 48, score) for score in scores]
+    assert all(not torch.equal(a, b) for a, b in combinations(compiled, 2))
+    monkeypatch.setattr(native, "_native", None)
+    for score, expected in zip(scores, compiled, strict=True):
+        assert torch.equal(score_map(photos[:2, :, :72, :64], 48, score), expected)
+
+
 def test_which_scores_have_kernels(photos: Tensor) -> None:
     pixels = photos[:1]
     compiled = {

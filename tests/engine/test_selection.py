@@ -201,7 +201,7 @@ def test_looking_at_no_value_changes_nothing(
     for k in ((9, 9), (5, 12)):
         expected = select(pixels, k, every_score, cyclic=cyclic)
         with monkeypatch.context() as patched:
-            patched.setattr(selection, "hides_values", lambda tensor: True)
+            patched.setattr(selection, "can_branch_on", lambda tensor: False)
             assert torch.equal(select(pixels, k, every_score, cyclic=cyclic), expected)
 
 
