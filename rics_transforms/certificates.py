@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import PIL.Image
-import torch
 from torch import Tensor
 
 from rics_transforms import theory
@@ -21,7 +20,7 @@ from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, check_crop
 from rics_transforms.engine.scores import Random, Score, get_score
 from rics_transforms.engine.windows import select_windows
-from rics_transforms.survival import _BATCH, fit_of, observe, survival
+from rics_transforms.survival import fit_of, observe, survival
 
 # --- given the scene -----------------------------------------------------------------------------
 
@@ -196,5 +195,4 @@ def stability(
             "uniform; use score='hash'."
         )
     geometry = Geometry.of((pixels.shape[-2], pixels.shape[-1]), size, rule, cyclic=False)
-    parts = (observe(part, geometry, rule) for part in pixels.split(_BATCH))
-    return torch.cat([survival(part, geometry, reach, fit) for part in parts]).reshape(lead)
+    return survival(observe(pixels, geometry, rule), geometry, reach, fit).reshape(lead)

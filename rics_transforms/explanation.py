@@ -13,7 +13,13 @@ from torch import Tensor
 from rics_transforms._arguments import as_pair
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, check_crop
-from rics_transforms.engine.maps import candidates, lowest, patch_map
+from rics_transforms.engine.maps import (
+    candidates,
+    deciding_levels,
+    has_maximum,
+    lowest,
+    patch_map,
+)
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels, get_score
 from rics_transforms.engine.selection import select
 
@@ -86,15 +92,14 @@ def decide(image: PIL.Image.Image | Tensor, k: int | Sequence[int], score: str |
 def _deciding(
     pixels: Tensor, geometry: Geometry, levels: tuple[Level, ...]
 ) -> tuple[int, Tensor, Tensor]:
-    """The first level that has a maximum, its scores, and those of them that may win."""
-    number = 0
-    while True:
-        level = levels[number]
+    """The number of the level that decides, its scores, and those of them that may win."""
+    decided = pixels.new_zeros(1)
+    for number, level in deciding_levels(levels, decided):
         scores = patch_map(pixels, geometry.t, level, False)[0]
         allowed = candidates(scores[None], level.nms)[0]
-        if not level.nms or bool((allowed > lowest(allowed)).any()):
-            return number, scores, allowed
-        number += 1
+        decided[0] = has_maximum(allowed.max(), level.nms)
+        found = number, scores, allowed
+    return found
 
 
 def explain(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine.geometry import Geometry
-from rics_transforms.engine.maps import candidates, lowest, patch_map
+from rics_transforms.engine.maps import candidates, deciding_levels, has_maximum, patch_map
 from rics_transforms.engine.scores import (
     Hash,
     Lattice,
@@ -102,35 +102,40 @@ class Evidence(NamedTuple):
 @torch.no_grad()
 def observe(pixels: Tensor, geometry: Geometry, score: Score) -> Evidence:
     """Look at windows ``[B, T, C, H, W]`` level by level, until each has a best patch."""
+    parts = (_observe_batch(part, geometry, score) for part in pixels.split(_BATCH))
+    return Evidence(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _observe_batch(pixels: Tensor, geometry: Geometry, score: Score) -> Evidence:
     count, device = len(pixels), pixels.device
-    found = Evidence(
-        torch.zeros(count, 2, dtype=torch.int64, device=device),
-        torch.zeros(count, dtype=torch.int64, device=device),
-        torch.zeros(count, dtype=torch.float64, device=device),
-        torch.zeros(count, dtype=torch.float64, device=device),
-        torch.zeros(count, dtype=torch.bool, device=device),
+    seen = Evidence(
+        patch=torch.zeros(count, 2, dtype=torch.int64, device=device),
+        level=torch.zeros(count, dtype=torch.int64, device=device),
+        tail=torch.zeros(count, dtype=torch.float64, device=device),
+        lead=torch.zeros(count, dtype=torch.float64, device=device),
+        tied=torch.zeros(count, dtype=torch.bool, device=device),
     )
-    rest = torch.arange(count, device=device)
-    for number, level in enumerate(complete_levels(score, geometry.t)):
-        here, decided = _observe_level(pixels[rest], geometry, score, level, number)
-        for whole, part in zip(found, here, strict=True):
-            whole[rest[decided]] = part[decided]
-        rest = rest[~decided]
-        if len(rest) == 0:
-            break
-    return found
+    decided = torch.zeros(count, dtype=torch.bool, device=device)
+    for number, level in deciding_levels(complete_levels(score, geometry.t), decided):
+        rest = (~decided).nonzero()[:, 0]
+        found, here = _observe_level(pixels[rest], geometry, score, level, number)
+        for whole, part in zip(seen, found, strict=True):
+            whole[rest[here]] = part[here]
+        decided[rest[here]] = True
+    return seen
 
 
 def _observe_level(
     pixels: Tensor, geometry: Geometry, score: Score, level: Level, number: int
 ) -> tuple[Evidence, Tensor]:
+    """What one level shows, and which windows it decides."""
     patches = patch_map(pixels, geometry.t, level, cyclic=False)
     scores = candidates(patches, level.nms).flatten(1)
     top, position = scores.max(1)
     columns = geometry.positions[1]
     patch = torch.stack([position.div(columns, rounding_mode="floor"), position % columns], 1)
     tied = (scores == top[:, None]).sum(1) > 1
-    decided = (top > lowest(scores)) | (not level.nms)
+    decided = has_maximum(top, level.nms)
     if (unsure := tied & decided).any():
         patch[unsure] = select(pixels[unsure], geometry.k, score)
     low, high = (0.0, score.modulus) if isinstance(score, Random) else (-(2.0**63), 2.0**63)

@@ -1,10 +1,12 @@
-"""Score maps of all patches of an image, and which of their places may win.
+"""Score maps of all patches of an image, which of their places may win, and at which level.
 
 Shapes: pixels are integer images ``[B, T, C, H, W]``, where the T frames of one clip share a crop
 (their scores are added; T = 1 for images).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +41,28 @@ def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
 def _sum_of_frames(scores: Tensor, pixels: Tensor) -> Tensor:
     """The score of each clip from those of its frames."""
     return scores if pixels.shape[1] == 1 else scores.unflatten(0, pixels.shape[:2]).sum(1)
+
+
+# --- which level decides -------------------------------------------------------------------------
+
+
+def deciding_levels(levels: Sequence[Level], decided: Tensor) -> Iterator[tuple[int, Level]]:
+    """The levels and their numbers, in turn, until all is decided: by the first with a maximum.
+
+    Args:
+        levels: as `complete_levels` gives them: the last one always has a maximum.
+        decided: zeros, one for each image or window. Whoever iterates sets to another number those
+            zeros where the level `has_maximum`, and leaves the others as they are.
+    """
+    for number, level in enumerate(levels):
+        yield number, level
+        if decided.all():
+            return
+
+
+def has_maximum(top: Tensor, nms: bool) -> Tensor:
+    """Whether a level has a maximum, given the highest of its `candidates`."""
+    return (top > lowest(top)) | (not nms)
 
 
 def candidates(scores: Tensor, nms: bool) -> Tensor:

@@ -17,7 +17,13 @@ from torch import Tensor
 from rics_transforms._arguments import Size
 from rics_transforms.engine import hashing, native
 from rics_transforms.engine.geometry import Geometry, wrap
-from rics_transforms.engine.maps import candidates, lowest, patch_map
+from rics_transforms.engine.maps import (
+    candidates,
+    deciding_levels,
+    has_maximum,
+    lowest,
+    patch_map,
+)
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels
 from rics_transforms.engine.tracing import can_branch_on
 
@@ -45,12 +51,10 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
     levels = complete_levels(score, geometry.t)
     _refuse_inexact_tracers()
     if not can_branch_on(pixels):
-        return geometry.crop_of(geometry.patch_of(_best_unseen(pixels, geometry, levels)))
+        return geometry.crop_of(geometry.patch_of(_best_without_branches(pixels, geometry, levels)))
     best = pixels.new_zeros((len(pixels), 3), dtype=torch.int64)  # row, column, how many equal it
-    for level in levels:
+    for _, level in deciding_levels(levels, best[:, 2]):
         _fill_best(best, pixels, geometry, level)
-        if best[:, 2].all():
-            break
     return geometry.crop_of(best[:, :2])
 
 
@@ -69,7 +73,7 @@ def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -
 
 
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
-    """The same from a map of the scores, ``[B, 3]``: row, column, whether there is one."""
+    """The best patches by a map of the scores, ``[B, 3]``: row, column, whether there is one."""
     tied, position = _maxima(pixels, geometry, level)
     if several(tied.sum(1)):
         position = _first_by_content(tied, pixels, geometry)
@@ -83,7 +87,7 @@ def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, T
     scores = candidates(patches, nms).flatten(1)
     top, position = scores.max(1, keepdim=True)
     tied = scores == top
-    return (tied & (top > lowest(scores)) if nms else tied), position
+    return (tied & has_maximum(top, nms) if nms else tied), position
 
 
 def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
@@ -117,11 +121,15 @@ def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
     return origins[:, 0] * geometry.crops[1] + origins[:, 1]
 
 
-# --- the same without looking at values ----------------------------------------------------------
+# --- the same without branches -------------------------------------------------------------------
 
 
-def _best_unseen(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
-    """The best patch position ``[B, 1]``, as operators that a graph or a GPU takes in one go."""
+def _best_without_branches(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
+    """The best patch position ``[B, 1]``, as operators that a graph or a GPU takes in one go.
+
+    `deciding_levels` ends as soon as all images are decided. Here every level is computed, and used
+    for the images of which no level before it had a maximum.
+    """
     if torch.compiler.is_compiling():  # branches of a graph of fixed shape cannot hold a view
         pixels = pixels.clone()
     first, *fallbacks = levels
@@ -136,23 +144,23 @@ def _best_unseen(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) ->
 
 
 def _fall_back(tied: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
-    """The maxima of the images that have some, those of the next level for the others."""
+    """The maxima of the images that have any; for the others, those of the next level."""
     none = ~tied.any(1, keepdim=True)
 
     def fill() -> Tensor:
         return tied | none & _maxima(pixels, geometry, level)[0]
 
-    # what other levels are made of, filters say, could not be exported inside a branch
+    # what other levels make on the way, such as filters, cannot be exported inside a branch
     return _if_any(none, fill, lambda: tied) if level is HASH else fill()
 
 
 def _if_any(
     condition: Tensor, compute: Callable[[], Tensor], otherwise: Callable[[], Tensor]
 ) -> Tensor:
-    """`compute()`, or `otherwise()` if the condition holds nowhere, where both are equal.
+    """`compute()`; where the condition holds nowhere, the cheaper `otherwise()` is equal to it.
 
-    A graph for the CPU has both as branches, and saves time. vmap has no branches, and on a GPU
-    they would wait for the condition.
+    A graph for the CPU has both as branches, to save time. vmap has no branches, and on a GPU they
+    would wait for the condition.
     """
     if not torch.compiler.is_compiling() or condition.device.type != "cpu":
         return compute()
@@ -160,7 +168,7 @@ def _if_any(
 
 
 def _refuse_inexact_tracers() -> None:
-    """Refuse tracers whose graphs would give other crops without a word."""
+    """Raise under tracers whose graphs would silently give other crops."""
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if is_traced or (torch.compiler.is_compiling() and _is_onnx_export()):
         raise RuntimeError(

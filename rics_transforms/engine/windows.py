@@ -11,11 +11,15 @@ from torch import Tensor
 from rics_transforms._arguments import Size
 from rics_transforms.engine import hashing
 from rics_transforms.engine.geometry import Geometry, pair_tensor
-from rics_transforms.engine.maps import inner_maxima, lowest, patch_map
+from rics_transforms.engine.maps import (
+    deciding_levels,
+    has_maximum,
+    inner_maxima,
+    lowest,
+    patch_map,
+)
 from rics_transforms.engine.scores import Score, complete_levels
 from rics_transforms.engine.selection import several
-
-# --- the crop of every shifted window ------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -47,8 +51,8 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
     shifts = scene.shape[-2] - n[0] + 1, scene.shape[-1] - n[1] + 1
     windows = torch.cartesian_prod(*(torch.arange(s, device=scene.device) for s in shifts))
     origins = torch.zeros_like(windows)
-    undecided = torch.ones(len(windows), dtype=torch.bool, device=scene.device)
-    for level in complete_levels(score, geometry.t):
+    decided = torch.zeros(len(windows), dtype=torch.bool, device=scene.device)
+    for _, level in deciding_levels(complete_levels(score, geometry.t), decided):
         edge = int(level.nms)  # a local maximum of the scene is one of a window if not at its edge
         lengths = [count - 2 * edge for count in geometry.positions]
         if min(lengths) < 1:
@@ -58,16 +62,14 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
             scores = inner_maxima(scores)
         across = _sliding_maximum(scores, 1, lengths[1])
         best = _sliding_maximum(across, 0, lengths[0]).flatten()
-        deciding = undecided & (best > lowest(scores)) if level.nms else undecided
-        if not deciding.any():
+        here = has_maximum(best, level.nms) & ~decided
+        if not here.any():
             continue
-        corner = windows[deciding]
+        corner = windows[here]
         rows = torch.isin(across, best.unique()).any(1).nonzero()[:, 0]  # no winner is in any other
-        patch = _winners(best[deciding], corner, scores, rows, edge, scene, geometry)
-        origins[deciding] = corner + geometry.crop_of(patch - corner)
-        undecided &= ~deciding
-        if not undecided.any():
-            break
+        patch = _winners(best[here], corner, scores, rows, edge, scene, geometry)
+        origins[here] = corner + geometry.crop_of(patch - corner)
+        decided |= here
     return origins.view(*shifts, 2)
 
 

@@ -15,7 +15,8 @@ from rics_transforms import Hash, Lattice, MexicanHat, Random, Saliency, Score, 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import selection
 from rics_transforms.engine.geometry import Geometry
-from rics_transforms.engine.maps import candidates, lowest
+from rics_transforms.engine.maps import candidates, deciding_levels, has_maximum, lowest
+from rics_transforms.engine.scores import Level
 from rics_transforms.engine.selection import select
 from rics_transforms.engine.windows import select_windows
 
@@ -139,6 +140,20 @@ def test_thin_crops(every_score: Score, k: Size) -> None:
     for level in range(len(reference.levels(every_score, k))):
         score_map(pixels, k, every_score, level=level)  # whichever level has to decide
     check(pixels, k, every_score)
+
+
+def test_the_first_level_with_a_maximum_decides() -> None:
+    levels = [Level(lambda pixels, size: pixels, nms) for nms in (True, True, False)]
+    tops = torch.tensor([[5, -128, -128], [7, 7, -128], [1, 1, 1]], dtype=torch.int8)
+    decided = torch.zeros(3, dtype=torch.bool)
+    asked = []
+    for number, level in deciding_levels(levels, decided):
+        assert level is levels[number]
+        asked.append(decided.tolist())
+        decided |= has_maximum(tops[number], level.nms)
+    assert asked == [[False] * 3, [True, False, False], [True, True, False]]
+    everything = torch.ones(2, dtype=torch.bool)
+    assert [number for number, _ in deciding_levels(levels, everything)] == [0]
 
 
 def test_candidates_keep_plateaus() -> None:
