@@ -88,7 +88,8 @@ def rics_crop(
     """
     tensor = from_pil(images) if isinstance(images, PIL.Image.Image) else images
     size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
-    return _crop_tensor(tensor, _locate(tensor, size, get_score(score), cyclic), size, cyclic)
+    origins = _locate(tensor, size, get_score(score), cyclic)
+    return _crop_tensor(tensor, origins, size, cyclic, selected=True)
 
 
 def score_map(
@@ -214,7 +215,7 @@ class RICSCrop(v2.Transform):
 
     def forward(self, *inputs: Any) -> Any:
         if len(inputs) == 1 and _is_image(inputs[0]):  # no sample to walk through
-            return self.transform(inputs[0], {"origins": self.locate(inputs[0])})
+            return self.transform(inputs[0], self._params(inputs[0]))
         return super().forward(*inputs)
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
@@ -226,15 +227,20 @@ class RICSCrop(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         guide = next(filter(_is_image, flat_inputs))
-        origins = self.locate(guide)
+        params = self._params(guide)
         _check_sample(flat_inputs, guide)
-        return {"origins": origins}
+        return params
+
+    def _params(self, guide: Any) -> dict[str, Any]:
+        """The origins, and the image in which they need no check since it is the one that chose."""
+        return {"origins": self.locate(guide), "guide": guide}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         origins: Tensor = params["origins"]
         cyclic = self.shifts == "cyclic"
         if _is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
-            cropped = _crop_tensor(inpt, origins, self.k, cyclic)
+            selected = params.get("guide") is inpt
+            cropped = _crop_tensor(inpt, origins, self.k, cyclic, selected=selected)
             return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
         if origins.ndim > 1:
             raise ValueError(
@@ -366,11 +372,13 @@ def _as_lead(images: Tensor) -> tuple[int, ...]:
     return tuple(images.shape[: -4 if isinstance(images, tv_tensors.Video) else -3])
 
 
-def _crop_tensor(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
-    """Crop ``[..., *, H, W]`` at origins ``[..., 2]``."""
+def _crop_tensor(
+    images: Tensor, origins: Tensor, size: Size, cyclic: bool, *, selected: bool
+) -> Tensor:
+    """Crop ``[..., *, H, W]`` at origins ``[..., 2]``; see `rics_transforms.engine.crop.crop`."""
     plain = as_plain(images)
     lead = origins.shape[:-1]
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
-    return crop(flat, origins.reshape(prod(lead), 2), size, cyclic=cyclic).reshape(
-        *lead, *plain.shape[len(lead) : -2], *size
-    )
+    places = origins.reshape(prod(lead), 2)
+    crops = crop(flat, places, size, cyclic=cyclic, selected=selected)
+    return crops.reshape(*lead, *plain.shape[len(lead) : -2], *size)

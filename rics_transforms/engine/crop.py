@@ -15,7 +15,9 @@ from rics_transforms.engine import native
 from rics_transforms.engine.tracing import can_branch_on
 
 
-def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
+def crop(
+    images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False, selected: bool = False
+) -> Tensor:
     """The crop of each image at its origin.
 
     Args:
@@ -23,6 +25,7 @@ def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -
         origins: int64 ``[B, 2]``, (top, left).
         size: ``(h, w)``, at most ``(H, W)``.
         cyclic: whether a crop that reaches the border goes on at the opposite one.
+        selected: whether `select` chose the origins in these very images; others are validated.
 
     Returns:
         ``[B, ..., h, w]`` in memory of its own.
@@ -38,15 +41,14 @@ def crop(images: Tensor, origins: Tensor, size: Size, *, cyclic: bool = False) -
     """
     if not (can_branch_on(images) and can_branch_on(origins)):
         return _gather(images, origins, size, cyclic)
-    places = origins.tolist()
-    _require_inside(places, images, size, cyclic)
+    if not selected:
+        _require_inside(origins.tolist(), images, size, cyclic)
     if native.copies(images):
         return native.crop(images, origins, size)
     if len(images) == 0:
         return images.new_empty((*images.shape[:-2], *size))
-    return torch.stack(
-        [_slice(image, place, size) for image, place in zip(images, places, strict=True)]
-    )
+    places = zip(images, origins.tolist(), strict=True)
+    return torch.stack([_slice(image, place, size) for image, place in places])
 
 
 def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision import tv_tensors
 
-from rics_transforms import rics_crop
+from rics_transforms import RICSCrop, rics_crop
 from rics_transforms._arguments import Size
 from rics_transforms.engine import crop as crop_module
 from rics_transforms.engine.crop import crop
@@ -146,6 +147,24 @@ def test_an_empty_batch(monkeypatch: pytest.MonkeyPatch, cyclic: bool, branches:
     result = crop(images, origins, (4, 5), cyclic=cyclic)
     assert result.shape == (0, 2, 3, 4, 5)
     assert result.dtype == images.dtype
+
+
+def test_selected_origins_are_not_validated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Size] = []
+    validate = crop_module._require_inside
+    monkeypatch.setattr(
+        crop_module, "_require_inside", lambda *args: asked.append(args[2]) or validate(*args)
+    )
+    image, mask = random_image(3, 12, 14), random_image(1, 12, 14)
+    rics_crop(image, 9)
+    RICSCrop(9)(image)
+    assert not asked
+    RICSCrop(9)(tv_tensors.Image(image), tv_tensors.Mask(mask))
+    assert asked == [(9, 9)]  # the mask, which might have another size
+    params = RICSCrop(9).make_params([image])
+    with pytest.raises(ValueError, match="inside the image"):
+        RICSCrop(9).transform(image[:, :9, :9], {**params, "origins": torch.tensor([1, 0])})
+    assert len(asked) == 2
 
 
 def test_one_origin_per_image() -> None:
