@@ -32,15 +32,20 @@ Place = tuple[int, int]
 def write(folder: Path) -> Path:
     """The playground as a site holds it: `index.html` beside the scripts and the photographs."""
     shutil.copytree(DOCS / "playground", folder, dirs_exist_ok=True)
-    spec = importlib.util.spec_from_file_location("photos", DOCS / "playground" / "photos.py")
-    assert spec is not None and spec.loader is not None
-    photos = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(photos)
-    photos.write(folder / "photos")
+    module("photos").write(folder / "photos")
     text = (DOCS / "playground.md").read_text(encoding="utf-8")
     html = text[text.index("<link") : text.index("</script>") + len("</script>")]
     (folder / "index.html").write_text(SHELL.format(html), encoding="utf-8")
     return folder
+
+
+def module(name: str) -> Any:
+    """A Python file of the playground's folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "playground" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run(page: Page, function: str, *arguments: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,7 +19,7 @@ from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
 from rics_transforms.engine.scores import complete_levels, mexican_hat_factors
 
-from . import chromium, playground, reference
+from . import chromium, playground, reference, vectors
 from .chromium import Page
 from .conftest import random_image
 from .playground import (
@@ -64,6 +66,11 @@ def page(browser: Page, server: tuple[str, list[str]]) -> Page:
 # --- the same numbers ----------------------------------------------------------------------------
 
 
+def test_constants_are_those_of_the_package() -> None:
+    constants = playground.module("constants")
+    assert constants.PATH.read_text(encoding="utf-8") == constants.script()
+
+
 def test_origins_on_photographs(page: Page, site: Path) -> None:
     names = sorted(path.stem for path in (site / "photos").iterdir())
     sizes = [(256, 224), (224, 140), (97, 64)]
@@ -101,6 +108,27 @@ def test_origins_on_photographs(page: Page, site: Path) -> None:
     assert found == expected
 
 
+def test_conformance_vectors(page: Page) -> None:
+    """Those that the page can express: square images, and scores without options."""
+    cases = [
+        case
+        for case in json.loads(vectors.PATH.read_text(encoding="utf-8"))
+        if not case["options"] and case["n"][0] == case["n"][1] and case["k"][0] == case["k"][1]
+    ]
+    assert {(case["score"], case["shifts"]) for case in cases} == set(product(SCORES, SHIFTS))
+    asked = [
+        {
+            "data": as_rgba(vectors.picture(case)),
+            "n": case["n"][0],
+            "k": case["k"][0],
+            "score": case["score"],
+            "cyclic": case["shifts"] == "cyclic",
+        }
+        for case in cases
+    ]
+    assert locate_all(page, asked) == [case["origin"] for case in cases]
+
+
 def test_origins_on_degenerate_images(page: Page) -> None:
     """Flat images and patterns: all is decided by fallback levels and ties."""
     sizes = [(24, 20), (24, 9), (23, 12), (24, 24), (20, 3), (20, 4), (16, 1)]
@@ -110,13 +138,17 @@ def test_origins_on_degenerate_images(page: Page) -> None:
         cyclic = shifts == "cyclic"
         cases.append({"data": as_rgba(image), "n": n, "k": k, "score": score, "cyclic": cyclic})
         expected.append(locate(image, k, score=score, shifts=shifts).tolist())
-    found = run(
+    assert locate_all(page, cases) == expected
+
+
+def locate_all(page: Page, cases: list[dict[str, Any]]) -> Any:
+    """The origins that the page chooses."""
+    return run(
         page,
         f"""(cases) => cases.map(({{ k, score, cyclic, ...image }}) =>
           new m.Selector(image.n, k, m.SCORES[score], cyclic).locate(({DECODE})(image)).origin)""",
         cases,
     )
-    assert found == expected
 
 
 @pytest.mark.parametrize("shifts", SHIFTS)
@@ -315,7 +347,15 @@ def test_bounds_in_words(page: Page) -> None:
     assert "86.7 % within 1 px (no rule can promise more than 88.2 %)" in text(page, "theory")
     choose(page, score="saliency")
     assert "78.4 % within 1 px" in text(page, "theory")
-    assert not page.evaluate("document.querySelector('[data-part=caveat]').hidden")
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_bounds_are_no_guarantee_unless_the_score_is_pseudo_random(page: Page, score: str) -> None:
+    hidden = "document.querySelector('[data-part=caveat]').hidden"
+    choose(page, score=score)
+    assert page.evaluate(hidden) == (score in ("hash", "random"))
+    choose(page, score=score, shifts="cyclic")
+    assert page.evaluate(hidden)  # Theorem 2 holds for every score
 
 
 def give(page: Page, path: Path) -> None:

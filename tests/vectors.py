@@ -79,21 +79,27 @@ def cases() -> Iterator[dict[str, Any]]:
             if options.get("order") and any(2 * (i - c + 1) > i for i, c in zip(n, k, strict=True)):
                 continue  # no patch is left
             seed += 1
-            picture = {"seed": seed, "n": n, "block": block, "noise": noise}
-            yield {**picture, "k": k, "score": score, "options": options, "shifts": shifts}
+            made = {"seed": seed, "n": n, "block": block, "noise": noise}
+            yield {**made, "k": k, "score": score, "options": options, "shifts": shifts}
 
 
-def origin(case: dict[str, Any]) -> list[int]:
+def picture(case: dict[str, Any]) -> Tensor:
+    """The image that a case is about."""
+    return image(case["seed"], tuple(case["n"]), case["block"], case["noise"])
+
+
+def origin(case: dict[str, Any], images: Tensor) -> list[int]:
     """(top, left) of the crop that the package chooses."""
     score = rics_transforms.get_score(case["score"], **case["options"])
-    picture = image(case["seed"], tuple(case["n"]), case["block"], case["noise"])
-    found = rics_transforms.locate(picture, case["k"], score=score, shifts=case["shifts"])
-    return [int(x) for x in found]
+    found: list[int] = rics_transforms.locate(
+        images, case["k"], score=score, shifts=case["shifts"]
+    ).tolist()
+    return found
 
 
 def main() -> None:
     """Write the file: one case per line."""
-    lines = [json.dumps({**case, "origin": origin(case)}) for case in cases()]
+    lines = [json.dumps({**case, "origin": origin(case, picture(case))}) for case in cases()]
     PATH.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8", newline="\n")
 
 

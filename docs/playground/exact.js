@@ -1,5 +1,6 @@
 /**
- * Arithmetic that cannot round, as in rics_transforms/exact.py: integer functions of every patch.
+ * Arithmetic that cannot round, as in rics_transforms/engine/exact.py: integer functions of every
+ * patch.
  *
  * A field is one integer per pixel. Maps of patches of t x t pixels have one value per patch
  * position, row by row. Sums are made in place over the whole array: what runs over the end of a
@@ -8,6 +9,8 @@
  * @typedef {{data: Int32Array, height: number, width: number}} Field
  * @typedef {import("./image.js").Image} Image
  */
+
+import { HAT_ARM, HAT_DOUBLINGS, HAT_SHARE } from "./constants.js";
 
 /** Sum over the three channels. @param {Image} image @returns {Field} */
 export function channelSum({ data, height, width }) {
@@ -37,8 +40,8 @@ export function gradientMagnitude({ data, height, width }) {
 /**
  * Mexican-hat response of every patch: an integer Laplacian of a field smoothed by additions.
  *
- * The field is at most twice a channel sum of uint8, so that no sum reaches 2^31 (31 bits less 11
- * of the field less 3 of the Laplacian leave 17 doublings; the others are shifted away).
+ * The field is at most twice a channel sum of uint8, so that no sum reaches 2^31: doublings beyond
+ * HAT_DOUBLINGS are shifted away.
  *
  * @param {Field} field
  * @param {number} t  side of the patches, which the hat fills
@@ -46,7 +49,7 @@ export function gradientMagnitude({ data, height, width }) {
  */
 export function hat({ data, height, width }, t) {
   const { steps, arm } = hatGeometry(t);
-  const shift = Math.max(0, 2 * steps.length - 17);
+  const shift = Math.max(0, 2 * steps.length - HAT_DOUBLINGS);
   const x = data.slice();
   for (const step of steps) cascade(x, step);
   for (let i = 0; i < x.length; i++) x[i] >>= shift;
@@ -72,19 +75,16 @@ function cascade(x, step) {
   for (let i = 0; i < x.length - step; i++) x[i] += x[i + step];
 }
 
-const ARM = 14;
-const SHARE = 4;
-
 /**
  * Steps of the smoothing cascade and arm of the Laplacian that fill `span` pixels.
  *
  * @param {number} span
  */
 export function hatGeometry(span) {
-  const arm = Math.max(1, Math.floor((span * ARM + 50) / 100));
+  const arm = Math.max(1, Math.floor((span * HAT_ARM + 50) / 100));
   const steps = [];
   for (let rest = span - 1 - 2 * arm; rest > 0; rest -= steps[0]) {
-    steps.unshift(Math.ceil(rest / SHARE));
+    steps.unshift(Math.ceil(rest / HAT_SHARE));
   }
   return { steps, arm };
 }

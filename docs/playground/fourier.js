@@ -1,7 +1,7 @@
 /**
  * Correlation with any integer filter by a float64 Fourier transform, rounded back to integers.
  *
- * As in `rics_transforms.exact.correlate`: the error stays below 12 log2(2 N) 2^-53 |x| |f| for N
+ * As in `rics_transforms.engine.exact.correlate`: the error stays below 12 log2(2 N) 2^-53 |x| |f| for N
  * pixels, which for 512 x 512 pixels of three bytes and the filters used here is below 0.02.
  *
  * @typedef {import("./exact.js").Field} Field

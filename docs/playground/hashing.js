@@ -1,5 +1,5 @@
 /**
- * Hashes of patches modulo 2^64, as in rics_transforms/hashing.py.
+ * Hashes of patches modulo 2^64, as in rics_transforms/engine/hashing.py.
  *
  * @typedef {import("./exact.js").Field} Field
  * @typedef {import("./image.js").Image} Image
@@ -7,22 +7,11 @@
  * @typedef {import("./int64.js").Words} Words
  */
 
+import { CHANNELS, COLUMN, MIX, ROW } from "./constants.js";
 import { multiplyAdd, signed, word } from "./int64.js";
 
-/** @param {bigint} value */
-const modulo = (value) => BigInt.asUintN(64, value);
-
-/** The index-th 64-bit number of SplitMix64. @param {number} index */
-export function splitmix(index) {
-  let z = modulo(BigInt(index) * 0x9e3779b97f4a7c15n);
-  z = modulo((z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
-  z = modulo((z ^ (z >> 27n)) * 0x94d049bb133111ebn);
-  return z ^ (z >> 31n);
-}
-
-const [ROW, COLUMN, MIX] = [1, 2, 3].map((i) => splitmix(i) | 1n);
 const ROW_WORD = word(ROW), COLUMN_WORD = word(COLUMN), MIX_WORD = word(MIX);
-const CHANNEL_WORDS = [0, 1, 2].map((channel) => word(splitmix(16 + channel) | 1n));
+const CHANNEL_WORDS = CHANNELS.map(word);
 
 /** Scramble word i one to one. @param {Words} words @param {number} i */
 function mix(words, i) {
@@ -33,7 +22,7 @@ function mix(words, i) {
 /** base^exponent modulo 2^64. @param {bigint} base @param {number} exponent */
 function power(base, exponent) {
   let result = 1n;
-  for (let i = 0; i < exponent; i++) result = modulo(result * base);
+  for (let i = 0; i < exponent; i++) result = BigInt.asUintN(64, result * base);
   return result;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The score functions of rics_transforms/scores.py, in the same integers.
+ * The score functions of rics_transforms/engine/scores.py, in the same integers.
  *
  * @typedef {import("./image.js").Image} Image
  * @typedef {Int32Array | Float64Array | BigInt64Array} Scores  one exact integer per patch
@@ -11,6 +11,7 @@
  * }} Score
  */
 
+import { MODULUS, PAPER_CROP, PAPER_SIGMAS } from "./constants.js";
 import { channelSum, correlateSeparable, gradientMagnitude, hat } from "./exact.js";
 import { correlate, spectrum } from "./fourier.js";
 import { gaussianFilter, rollingHash } from "./hashing.js";
@@ -25,8 +26,6 @@ const HAT = { map: (image, t) => hat(channelSum(image), t), nms: true };
 
 /** @type {Level} */
 const SALIENCY = { map: (image, t) => hat(gradientMagnitude(channelSum(image)), t - 1), nms: true };
-
-const MODULUS = 2 ** 20 - 3;
 
 /** The paper's random score, for patches of t. @param {number} t @returns {Level} */
 function random(t) {
@@ -71,7 +70,7 @@ export function paperHatFilters(length, sigma) {
 
 /** The scales of the paper's Mexican hat for crops of t. @param {number} t */
 export function paperHatSigmas(t) {
-  return [50, 20, 9].map((sigma) => (sigma * t) / 140);
+  return PAPER_SIGMAS.map((sigma) => (sigma * t) / PAPER_CROP);
 }
 
 /** @type {Record<string, Score>} */
@@ -79,7 +78,7 @@ export const SCORES = {
   lattice: {
     levels: (t) => (t < 4 ? [HASH] : [HAT, HASH]),
     order: latticeOrder,
-    pseudoRandom: true,
+    pseudoRandom: false,
   },
   hash: {
     levels: () => [HASH],

@@ -1,5 +1,6 @@
 /**
- * From score maps to crop origins, as in rics_transforms/selection.py: square windows and crops.
+ * From score maps to crop origins, as in rics_transforms/engine/selection.py:
+ * square windows and crops.
  *
  * @typedef {import("./image.js").Image} Image
  * @typedef {import("./scores.js").Level} Level

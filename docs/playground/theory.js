@@ -5,8 +5,7 @@
  * Probabilities are over scenes, for a score whose maximum is equally likely anywhere.
  */
 
-/** Smallest patch that the lattice score still ranks, in pixels. */
-const MIN_PATCH = 16;
+import { MIN_PATCH } from "./constants.js";
 
 /** @param {number} n @param {number} k */
 export function latticeOrder(n, k) {

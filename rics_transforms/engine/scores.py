@@ -380,6 +380,10 @@ def _gaussian_spectrum(size: Size, seed: int, padded: Size, device: torch.device
     return torch.fft.rfft2(taps, s=padded).conj_physical().to(device)
 
 
+PAPER_SIGMAS, PAPER_CROP = (50, 20, 9), 140
+"""Scales of the paper's Mexican hat, and the side of the crop that they are for, in pixels."""
+
+
 @register_score("mexican_hat")
 @dataclass(frozen=True)
 class MexicanHat(Score):
@@ -414,7 +418,7 @@ class MexicanHat(Score):
     def levels(self, size: Size) -> tuple[Level, ...]:
         if min(size) < 3:
             return ()
-        scaled = tuple(sigma * min(size) / 140 for sigma in (50, 20, 9))
+        scaled = tuple(sigma * min(size) / PAPER_CROP for sigma in PAPER_SIGMAS)
         sigmas: Sequence[float] = self.sigma or scaled  # type: ignore[assignment]
         return tuple(
             Level(
