@@ -113,7 +113,8 @@ function describe() {
   });
   part("theory").textContent = cyclic
     ? "Theorem 2: every cyclic shift keeps the crop."
-    : `Share of scenes whose crop no shift changes, at least: ${bounds.join("; ")}.`;
+    : "With a pseudo-random score, the share of scenes whose crop no shift changes is at least " +
+      `${bounds.join("; ")}.`;
   part("caveat").hidden = cyclic || SCORES[score].pseudoRandom;
 }
 
