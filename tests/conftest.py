@@ -19,6 +19,7 @@ import rics_transforms
 from rics_transforms import Lattice, Score, get_score, list_scores, register_score
 from rics_transforms._arguments import Size
 from rics_transforms.engine.exact import box_sum, channel_sum
+from rics_transforms.transform import Shifts
 
 from . import chromium, reference
 
@@ -43,6 +44,10 @@ PHOTOS = (
     "retina.jpg",
     "rocket.jpg",
 )
+
+SHIFTS: tuple[Shifts, ...] = ("realistic", "cyclic")
+SCORES = ("hash", "lattice", "mexican_hat", "random", "saliency")
+"""The names of the scores that the library brings along."""
 
 EVERY_SCORE: list[Score] = [
     *map(get_score, list_scores()),
