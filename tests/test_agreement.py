@@ -27,6 +27,8 @@ from torchvision.transforms import v2
 from rics_transforms import RICSCrop, Score, get_score, list_scores, locate, rics_crop, score_map
 from rics_transforms.data.photos import folder_scenes, scenes
 
+from .conftest import SHIFTS
+
 # These libraries ask the network for news otherwise.
 os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "ALBUMENTATIONS_OFFLINE": "1"}
 os.environ |= {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
@@ -38,7 +40,6 @@ N, K = (68, 72), (48, 56)  # sides differ, so that none can stand for the other
 
 SPECS = [*({"name": name} for name in list_scores()), {"name": "lattice", "patch": "hash"}]
 SCORES = {get_score(**spec): spec for spec in SPECS}
-SHIFTS = ["realistic", "cyclic"]
 
 
 class Found(NamedTuple):

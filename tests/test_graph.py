@@ -20,15 +20,13 @@ from rics_transforms.cli import main
 from rics_transforms.engine.crop import crop
 from rics_transforms.engine.exact import box_sum, channel_sum
 from rics_transforms.graph import export, sample_images
-from rics_transforms.transform import Shifts
 
-from .conftest import load_photo, random_image
+from .conftest import SHIFTS, load_photo, random_image
 from .reference import ZOO, zoo_image
 
 N, K = 96, 64
 Run = Callable[[Tensor], list[Tensor]]
 
-SHIFTS: list[Shifts] = ["realistic", "cyclic"]
 CASES = [(score, shifts) for score in ("lattice", "mexican_hat") for shifts in SHIFTS]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from rics_transforms import get_score, list_scores, locate, theory
+from rics_transforms import get_score, locate, theory
 from rics_transforms.engine.exact import integer_image
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
@@ -21,7 +21,7 @@ from rics_transforms.engine.scores import complete_levels, mexican_hat_factors
 
 from . import chromium, playground, reference, vectors
 from .chromium import Page
-from .conftest import random_image
+from .conftest import SCORES, SHIFTS, random_image
 from .playground import (
     DECODE,
     IDLE,
@@ -36,10 +36,6 @@ from .playground import (
     stage_box,
     text,
 )
-
-SCORES = list_scores()
-SHIFTS = ("realistic", "cyclic")
-
 
 # --- the page ------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from rics_transforms import (
     unregister_score,
 )
 
+from ..conftest import SHIFTS
+
 # On import albumentations asks the network for its newest version; its successor reports its use.
 os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "ALBUMENTATIONS_OFFLINE": "1"}
 A = pytest.importorskip("albumentations")
@@ -37,7 +39,6 @@ from rics_transforms.integrations.albumentations import RICSCrop  # noqa: E402
 MODULE = "rics_transforms.integrations.albumentations"
 IS_X = hasattr(A, "SampledParams")
 K = (24, 20)
-SHIFTS = ["realistic", "cyclic"]
 
 Box = tuple[int, int, int, int]
 

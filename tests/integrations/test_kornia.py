@@ -25,10 +25,9 @@ from kornia.geometry.keypoints import Keypoints
 
 from rics_transforms.integrations.kornia import RICSCrop
 
-from ..conftest import random_image
+from ..conftest import SHIFTS, random_image
 
 N, SIZE = (40, 44), (24, 28)
-SHIFTS = ["realistic", "cyclic"]
 KEYS = ["input", "mask", "bbox", "bbox_xyxy", "bbox_xywh", "keypoints", "label"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
