@@ -31,7 +31,7 @@ class Certificate:
 
     Attributes:
         origin: (top, left) of the unshifted window's crop, in pixels of the scene.
-        delta: largest shift that was looked at, along either axis.
+        delta: largest shift that was considered, along either axis.
         counterexample: the smallest shift (dy, dx) that changes the crop, in the maximum norm; the
             first in raster order if there are several. None if no shift does.
     """
@@ -77,7 +77,7 @@ def certify(
         A `Certificate`.
 
     Raises:
-        TypeError: for a `delta` that is no int, and as `locate` does.
+        TypeError: unless `delta` is an int, and as `locate` does.
         ValueError: for a batch, a negative `delta`, a scene too small for its windows, or a window
             too small for `k`.
 
@@ -160,8 +160,8 @@ def stability(
         float64 ``[...]``; it never grows with delta.
 
     Raises:
-        TypeError: for a `delta` that is no int, and as `locate` does.
-        ValueError: for a negative `delta`, a score of one's own, clips with score="random", and as
+        TypeError: unless `delta` is an int, and as `locate` does.
+        ValueError: for a negative `delta`, a user's own score, clips with score="random", and as
             `locate` does.
 
     Calibrated on 1000 windows of 200 photographs that no fit has seen (benchmarks/calibration.py;

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
-# Okabe & Ito's colours, told apart with every kind of colour vision; each has another shape too
+# Okabe & Ito's colours, distinct with every kind of colour vision; each also has its own shape
 CROP, PATCH, OTHER = "#E69F00", "#56B4E9", "#FFFFFF"
 
 
-_BEST = 10  # marked where every place may win, local maximum or not
+_BEST = 10  # places to mark where not only local maxima may win
 
 
 class Decision(NamedTuple):
@@ -121,7 +121,7 @@ def explain(
         shift: distance in pixels, 0 for none.
 
     Returns:
-        A matplotlib figure, which no window manager knows: call its `savefig`.
+        A matplotlib figure that belongs to no window: call its `savefig`.
 
     Raises:
         TypeError, ValueError: as `rics_transforms.locate`, or for a shift that leaves no window.

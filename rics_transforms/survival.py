@@ -1,9 +1,10 @@
 """The probability that no shift changes a crop, from the window alone.
 
 The probability of a pseudo-random score has a closed form, that of a smooth one is fitted. The
-crop must lie delta or more away from the edges of its range, else some window does not contain it
-and the probability is 0. It then stays unless a patch enters that beats the best one, or that is
-asked first. With h the expected number of those, the probability is ``exp(-h)``: see `Fit`.
+crop must lie delta or more away from the edges of its range, or else some window does not contain
+it and the probability is 0. It then stays unless a patch enters that beats the best one, or where an
+earlier level has a maximum. If h such patches are expected, the probability is ``exp(-h)``: see
+`Fit`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _BATCH = 16  # images whose score maps are held at once
 
 
 class Fit(NamedTuple):
-    """How the number of patches that enter and win follows from what the window shows.
+    """How many patches enter and win, as a function of what the window shows.
 
     With r = delta / t for patches of t pixels, N patch positions per axis, and L how far the winner
     lies above the best score at the window's edge, in units of what a map changes within delta
@@ -43,8 +44,8 @@ class Fit(NamedTuple):
         above[0] * r ** above[1]                         a slope rises out of the window
         skipped[i] * r * N / t                           for each level i that had no maximum
 
-    The hash at the end of the levels needs no coefficients: each of the q patches that enter has a
-    higher one with the same probability.
+    The hash, the last level, needs no coefficients: each of the q patches that enter has a higher
+    one with the same probability.
     """
 
     below: tuple[float, float, float] = (0.0, 1.0, 0.0)

@@ -1,5 +1,5 @@
 /**
- * Images and their parts. `ImageData` is an `Image`; alpha is not looked at.
+ * Images and their parts. `ImageData` is an `Image`; alpha is ignored.
  *
  * @typedef {{data: Uint8ClampedArray, height: number, width: number}} Image  RGBA, row by row
  */

@@ -64,7 +64,7 @@ def integer_image(images: Tensor) -> Tensor:
 
 
 def _range(values: Tensor) -> tuple[float, float]:
-    """Smallest and largest value, if all are finite and small enough to stay exact."""
+    """Smallest and largest value; raise unless all are finite and small enough to stay exact."""
     if values.numel() == 0:
         return 0, 0
     if is_traced(values):  # a graph can neither raise nor choose a dtype by value
@@ -99,7 +99,7 @@ def channel_sum(pixels: Tensor) -> Tensor:
 
 
 def require_exact(largest: int, bits: int, what: str) -> None:
-    """Refuse arithmetic whose largest partial sum would not fit into so many bits."""
+    """Raise unless the largest partial sum fits into so many bits."""
     if largest >= 2**bits:
         raise ValueError(
             f"Expected every partial sum of {what} to stay below 2^{bits}, but it can reach "
@@ -352,7 +352,7 @@ def correlate(
 
 
 def fast_length(n: int) -> int:
-    """Smallest length from n on with no prime factor above 5, which Fourier transforms like.
+    """Smallest length, n or above, without prime factors above 5, as suits Fourier transforms.
 
     Example:
         >>> fast_length(223), fast_length(257)
@@ -371,7 +371,7 @@ def fast_length(n: int) -> int:
 def _in_limbs(
     field: Tensor, limit: int, exact: int, gain: int, correlate_limb: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """A correlation by float64 pieces of the field, none larger than `exact` in magnitude.
+    """The sum of the correlations of float64 limbs of the field, each at most `exact` in magnitude.
 
     A field that can be larger is split into its low bits and the rest, recursively.
     """

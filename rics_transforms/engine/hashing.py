@@ -131,7 +131,7 @@ def content_rank(pixels: Tensor, size: Size) -> Tensor:
     """Order of the crops by content without a hash: equal rank if and only if equal pixels.
 
     Naming (Karp, Miller & Rosenberg 1972): blocks are numbered in sorted order and joined by
-    doubling, about 2 log2(k) sorts. Ranks order crops alike in whichever batch they stand.
+    doubling, about 2 log2(k) sorts. The order of two crops does not depend on the batch.
 
     Args:
         pixels: integer image ``[..., C, H, W]``.

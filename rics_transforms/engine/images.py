@@ -1,4 +1,4 @@
-"""What comes in: tensors, videos and PIL images as integer images ``[B, T, C, H, W]``."""
+"""Tensors, videos and PIL images as integer images ``[B, T, C, H, W]``."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]
 
 
 def as_plain(images: Tensor) -> Tensor:
-    """The tensor without its type: every look at a TVTensor's shape takes microseconds."""
+    """The tensor as a plain one: reading the shape of a TVTensor takes microseconds."""
     return images.as_subclass(Tensor) if is_tv_tensor(images) else images
 
 
 def is_tv_tensor(inpt: Any) -> bool:
-    """Whether this is one of torchvision's tensors with a meaning."""
+    """Whether this is an image, a mask or another TVTensor of torchvision."""
     return isinstance(inpt, tv_tensors.TVTensor)
 
 
 def check_crop(size: Size, pixels: Tensor) -> None:
-    """Refuse crops larger than the image."""
+    """Raise unless the crop fits into the image."""
     if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
         raise ValueError(
             f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."

@@ -1,4 +1,4 @@
-"""Compiled code for plain tensors on a CPU: the same bits as PyTorch gives, sooner.
+"""Compiled code for plain tensors on a CPU: bit-identical to PyTorch, and faster.
 
 `_native.c` has the built-in scores of uint8 images, from the first byte to the best patch without
 leaving the cache, the reading of floats, and the crop. It is built where a C compiler is at hand
@@ -42,7 +42,7 @@ _PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about s
 
 
 class Kernel(NamedTuple):
-    """Which patch function, and what it takes beside the size of the patch.
+    """Which patch function, and its parameters besides the size of the patch.
 
     "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span and shape over channel
     sums, over their edges; "separable": ``u(y) g(x) + g(y) u(x)``, where u and g are
@@ -76,7 +76,7 @@ def integer_image(images: Tensor) -> Tensor:
 
 
 def copies(images: Tensor) -> bool:
-    """Whether `crop` can copy out of these images: no other strides, no gradients to follow."""
+    """Whether `crop` can copy from these images: contiguous ones, without gradients to follow."""
     return _is_dense(images) and not (images.requires_grad and torch.is_grad_enabled())
 
 
@@ -114,7 +114,7 @@ def crop(images: Tensor, origins: Tensor, size: Size) -> Tensor:
 
 
 def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kernel]:
-    """Whether the compiled code scores patches of integer images ``[B, C, H, W]`` so."""
+    """Whether the compiled code has this kernel for patches of images ``[B, C, H, W]``."""
     return (
         kernel is not None
         and _native is not None
@@ -185,7 +185,7 @@ def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
     if threads == 1:
         return [work(0, count)]
     (first, *others) = pairwise(count * i // threads for i in range(threads + 1))
-    # Threads of this call alone: others would not survive a fork, and wake on a core that is busy.
+    # New threads for every call: idle ones would not survive a fork, and might wake on a busy core.
     with ThreadPoolExecutor(threads - 1) as pool:
         results = [pool.submit(work, *bounds) for bounds in others]
         return [work(*first), *(result.result() for result in results)]

@@ -1,9 +1,9 @@
 """The score functions, and their registry.
 
 A score turns an integer image into one integer per crop, computed from the pixels of that crop
-alone; `rics_transforms.engine.selection` then picks the crop with the highest
-one. It does so through one or more *levels*: where a level that keeps local maxima only finds none,
-the next one decides; the final fallback is the hash, which always has a maximum.
+alone; `rics_transforms.engine.selection` then picks the crop with the highest one. A score has one
+or more *levels*: where a level that keeps local maxima only has none, the next one decides; the
+final fallback is the hash, which always has a maximum.
 
 A score of order above 1 rates patches instead of whole crops: see `Lattice`.
 """
@@ -44,7 +44,7 @@ class Score:
     """What selection asks of a score. Subclass it, or decorate a function: `register_score`."""
 
     def levels(self, size: Size) -> tuple[Level, ...]:
-        """The levels for patches of ``size = (h, w)``, the first to ask first."""
+        """The levels for patches of ``size = (h, w)``, in the order in which they are asked."""
         raise NotImplementedError
 
     def order_for(self, n: Size, k: Size) -> Size:
@@ -85,7 +85,7 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
         ValueError: if the name is taken.
 
     Example:
-        The crop with the largest sum of pixels, in the whole of one function:
+        The crop with the largest sum of pixels, in a single function:
 
         >>> from rics_transforms import RICSCrop, register_score
         >>> from rics_transforms.engine.exact import box_sum, channel_sum
@@ -116,7 +116,7 @@ def unregister_score(name: str) -> None:
 
 
 def get_score(name: str | Score, **options: Any) -> Score:
-    """A score by name, with its options; a `Score` is handed back as it is.
+    """A score by name, with its options; a `Score` is returned as it is.
 
     Raises:
         ValueError: for an unknown name, naming the valid ones and the nearest.
@@ -222,14 +222,14 @@ def _require_positive(value: float | None, name: str) -> None:
 @register_score("lattice")
 @dataclass(frozen=True)
 class Lattice(Score):
-    """The default: rate small patches, and crop where the best of them says (THEORY: Theorem 3).
+    """The default: rate small patches; the best of them selects the crop (THEORY: Theorem 3).
 
     With m = n - k + 1 crop positions per axis and order j, every patch of t = n - j m + 1 pixels is
     rated: N = j m positions per axis. The best one, at a, selects the crop at a mod m, which always
     contains it. Each crop is thus rated by the best of its j x j patches on an m-lattice, and for a
     pseudo-random patch score (Definition 1 of Shifman & Weiss 2024) no shift within D changes the
     crop with probability at least ``(j (m - 2D) / (j m + 2D))^2``: more than any score of whole
-    crops can have, and tending to the limit of all rules as j grows.
+    crops can guarantee, and approaching the limit for all rules as j grows.
 
     On the torus (``shifts="cyclic"``) the crop is the one with the best patch in its centre.
 
@@ -291,8 +291,8 @@ class Hash(Score):
     """A rolling hash of the crop: pseudo-random, so Theorem 1 holds with equality.
 
     The hash of the channel sums (`rics_transforms.engine.hashing.rolling_hash`) costs the same for
-    every crop size. A single changed grey level changes every crop that holds it, so this score is
-    for exact copies: tiles, deduplication, cropping without re-encoding.
+    every crop size. A single changed grey level changes the score of every crop around it, so this
+    score is for exact copies: tiles, deduplication, cropping without re-encoding.
 
     Source: Shifman & Weiss 2024, Definition 1 and Theorem 1; Karp & Rabin 1987.
 
@@ -368,7 +368,7 @@ def _gaussians(start: int, count: int, seed: int) -> Tensor:
 
 
 def _gaussian_norm(size: Size) -> float:
-    """What the filter's norm stays below, by eight standard deviations."""
+    """An upper bound of the filter's norm, eight standard deviations above the expected one."""
     return 2**12 * (math.sqrt(size[0] * size[1]) + 8)
 
 
@@ -389,11 +389,11 @@ PAPER_SIGMAS, PAPER_CROP = (50, 20, 9), 140
 class MexicanHat(Score):
     """RICS-MH of the paper: a Mexican hat over the whole crop, from coarse to fine.
 
-    The crop must be a local maximum of ``(1 - r^2 / 2 s^2) exp(-r^2 / 2 s^2)``, not at the edge; a
-    scale s without one passes on to the next, the last to the hash (the only one that decides
-    between crops under 3 px). Not pseudo-random: on
-    photographs it keeps about as many crops as Theorem 1 says for k = 140 of n = 224, and far
-    fewer where m = n - k + 1 is small, for then the coarse scales seldom have a maximum inside.
+    The crop must be a local maximum of ``(1 - r^2 / 2 s^2) exp(-r^2 / 2 s^2)``, not at the edge.
+    Where a scale s has none, the next one decides; the final fallback is the hash, which alone
+    decides between crops under 3 px. Not pseudo-random: on photographs it keeps about as many crops
+    as Theorem 1 says for k = 140 of n = 224, and far fewer where m = n - k + 1 is small, since the
+    coarse scales then seldom have a maximum away from the edge.
 
     Args:
         sigma: the scales in pixels, coarsest first, or a single one. Default: 50, 20 and 9 px for
@@ -484,8 +484,8 @@ class Saliency(Score):
 
     A Mexican hat as wide as the crop (sigma about k / 7) over the magnitude of the gradient, taken
     between the crop's own pixels only; local maxima away from the edge, else the hash. Not
-    pseudo-random: the bounds are no guarantee for it, though photographs do better than they say,
-    since what is salient in them is seldom at the edge.
+    pseudo-random: the bounds are no guarantee for it, though more crops of photographs are kept
+    than they say, since what is salient is seldom at the edge.
 
     Args:
         sigma: width of the Mexican hat in pixels; by default it fills the crop.

@@ -103,8 +103,9 @@ def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tenso
     key = torch.where(tied, key, lowest(key))  # below every key, since those are shifted
     tied = key == key.amax(1, keepdim=True)
     if geometry.cyclic and can_branch_on(tied) and several(tied.sum(1)):
-        rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]  # Theorem 2 allows no
-        rank = torch.where(tied, rank, -1)  # collision of hashes
+        # Theorem 2 allows no collision of hashes.
+        rank = hashing.content_rank(whole, geometry.k).flatten(1)[:, crop]
+        rank = torch.where(tied, rank, -1)
         tied = rank == rank.amax(1, keepdim=True)
     return tied.to(torch.uint8).argmax(1, keepdim=True)
 

@@ -1,4 +1,4 @@
-"""What may be done with a tensor whose values cannot be looked at, or only at a cost."""
+"""Tensors whose values cannot be looked at (in graphs, under vmap), or only at a cost (on GPUs)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _R = TypeVar("_R")
 
 
 def cached(function: Callable[..., _R]) -> Callable[..., _R]:
-    """Remember what a function of hashable arguments makes, unless under a tracer."""
+    """Remember what a function of hashable arguments returns, unless under a tracer."""
     made: dict[tuple[Any, ...], _R] = {}
 
     @wraps(function)
@@ -34,7 +34,7 @@ def cached(function: Callable[..., _R]) -> Callable[..., _R]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether this is a tensor like any other, not one that stands for it in a tracer or vmap."""
+    """Whether this is an ordinary tensor, not one that stands for others in a tracer or vmap."""
     return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
