@@ -11,6 +11,7 @@ import PIL.Image
 from torch import Tensor
 
 from rics_transforms._arguments import as_pair
+from rics_transforms._extras import require_command
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, check_crop
 from rics_transforms.engine.maps import (
@@ -131,6 +132,7 @@ def explain(
         >>> len(figure.subfigs[0].axes)
         4
     """
+    require_command()
     from matplotlib.figure import Figure
 
     if not isinstance(shift, int) or not 0 <= 2 * shift < min(image.size):

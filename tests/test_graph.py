@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from rics_transforms import Lattice, RICSCrop, register_score, unregister_score
 from rics_transforms import graph as module
-from rics_transforms.cli import main
+from rics_transforms.cli.commands import rics
 from rics_transforms.engine.crop import crop
 from rics_transforms.engine.exact import box_sum, channel_sum
 from rics_transforms.graph import export, sample_images
@@ -436,7 +436,7 @@ def test_the_command(format: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     path = tmp_path / f"crop.{format}"
     options = ["--k", "224", "--n", "256", "--format", format, str(path)]
-    result = CliRunner().invoke(main, ["export", *options])
+    result = CliRunner().invoke(rics, ["export", *options])
     assert result.exit_code == 0, result.output
     assert "224 px crops of 256 px images, equal to the library on " in result.output
     load = {"onnx": load_onnx, "pt2": load_pt2}[format]
@@ -447,7 +447,7 @@ def test_the_command_with_options(tmp_path: Path) -> None:
     path = tmp_path / "crop.pt2"
     options = ["--k", "10x12", "--n", "16", "--format", "pt2", "--score", "lattice:patch=hash"]
     rest = ["--shifts", "cyclic", "--batch", "4", "--channels", "1"]
-    result = CliRunner().invoke(main, ["export", str(path), *options, *rest])
+    result = CliRunner().invoke(rics, ["export", str(path), *options, *rest])
     assert result.exit_code == 0, result.output
     assert "10 x 12 px crops of 16 px images, equal to the library on " in result.output
     transform = RICSCrop((10, 12), score=Lattice(patch="hash"), shifts="cyclic")
@@ -465,6 +465,6 @@ def test_the_command_with_options(tmp_path: Path) -> None:
 )
 def test_the_command_refuses(options: list[str], message: str, tmp_path: Path) -> None:
     start = ["export", str(tmp_path / "x"), "--k", "24", "--n", "32"]
-    result = CliRunner().invoke(main, [*start, *options])
+    result = CliRunner().invoke(rics, [*start, *options])
     assert result.exit_code == 2 and message in result.stderr
     assert not list(tmp_path.iterdir())

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from rics_transforms._extras import needs
+
 Scene = tuple[str, Tensor]
 
 
@@ -132,13 +134,8 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
 
 
 def _photographs() -> list[tuple[str, PIL.Image.Image]]:
-    try:
+    with needs("cli"):
         import skimage
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Expected scikit-image to be installed, whose photographs these scenes are cut from: "
-            "pip install scikit-image, or use folder_scenes."
-        ) from error
     folder = Path(skimage.__file__).parent / "data"
     return [(Path(name).stem, _open(folder / name)) for name in PHOTOGRAPHS]
 

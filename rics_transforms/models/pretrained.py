@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
+
+from rics_transforms._extras import needs
 
 Forward = Callable[[Any, Tensor], Any]
 
@@ -81,7 +83,8 @@ class Preprocess:
 
 def timm_network(name: str, weights: str | Path | None) -> Network:
     """A network of timm: see `rics_transforms.models.model.load_model`."""
-    timm = _optional("timm", "timm")
+    with needs("timm"):
+        import timm
     if ":" not in name and not timm.is_model(name):  # "hf-hub:OWNER/NAME" is known to the hub only
         raise ValueError(unknown("model", name, timm.list_models()))
 
@@ -150,10 +153,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected `weights` to be a file, but found none at {path}.")
-    if path.suffix == ".safetensors":
-        read = _optional("safetensors.torch", "safetensors").load_file
-    else:
-        read = _load
+    read = _reader(path)
     try:
         state = read(path)
     except Exception as error:  # each format has its own kinds
@@ -167,8 +167,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def _load(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _reader(path: Path) -> Callable[[Path], Any]:
+    """What reads this kind of file."""
+    if path.suffix != ".safetensors":
+        return partial(torch.load, map_location="cpu", weights_only=True)
+    with needs("timm"):
+        from safetensors.torch import load_file
+    return load_file
 
 
 def _with_weights(
@@ -215,15 +220,6 @@ def fill(net: nn.Module, state: dict[str, Tensor], spec: str) -> None:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _optional(module: str, package: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"Expected the package {package}, but it is not installed: pip install {package}."
-        ) from error
 
 
 # --- error messages ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rics_transforms._extras import require_command
 from rics_transforms.report import figures, pictures, wording
 from rics_transforms.report.figures import Reports
 from rics_transforms.report.pictures import Picture
@@ -52,6 +53,7 @@ def as_html(
         >>> as_html(report).splitlines()[0]
         '<!doctype html>'
     """
+    require_command()
     reports = named_reports(report, others)
     traces = figures.traces(reports)
     strips, examples = _pictures(report, scenes, traces)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from rics_transforms._extras import require_command
 from rics_transforms.report import wording
 from rics_transforms.report.wording import counterpart
 from rics_transforms.verification.results import Row, ShiftReport
@@ -48,6 +49,7 @@ def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
         >>> Console(width=80).print(as_table(report).columns[0]._cells[0])
         adversarial robustness
     """
+    require_command()
     from rich import box
     from rich.markup import escape
     from rich.table import Table

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size, as_int, lookup
+from rics_transforms._extras import needs
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.disturbances import resized
 
@@ -197,7 +198,8 @@ def inpainted(picture: Tensor, place: Size, n: Size) -> Tensor:
     Returns:
         uint8 ``[C, n_h, n_w]``, rounded.
     """
-    from scipy.signal import fftconvolve  # type: ignore[import-untyped]
+    with needs("cli"):
+        from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
     canvas = embedded(picture, place, n)
     inside = embedded(torch.ones_like(picture[:1]), place, n)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from rics_transforms._arguments import Size, as_pair
+from rics_transforms._extras import require_command
 from rics_transforms.models.model import Model, as_model
 from rics_transforms.shifts import get_shift
 from rics_transforms.shifts.base import Shift
@@ -115,6 +116,7 @@ def verify(
         adversarial_robustness 0.56 0.538 undecided
         consistency 0.827 0.735 undecided
     """
+    require_command()
     deltas = _as_deltas(deltas)
     shift = _as_shift(shifts, deltas)
     ready = None if model is None else as_model(model)

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from rics_transforms._arguments import Size
+from rics_transforms._extras import needs
 
 Verdict = Literal["holds", "undecided", "violated"]
 
@@ -44,7 +45,8 @@ def clopper_pearson(
         >>> round(low, 4), round(high, 4)
         (0.8238, 0.951)
     """
-    from scipy.stats import beta  # type: ignore[import-untyped]
+    with needs("cli"):
+        from scipy.stats import beta  # type: ignore[import-untyped]
 
     tail, failures = (1 - confidence) / 2, count - successes
     low = 0.0 if successes <= 0 else float(beta.ppf(tail, successes, failures + 1))
@@ -102,7 +104,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
         >>> mcnemar([True] * 9 + [False], [True] * 2 + [False] * 8).p_value
         0.015625
     """
-    from scipy.stats import binomtest
+    with needs("cli"):
+        from scipy.stats import binomtest
 
     if len(first) != len(second):
         raise ValueError(
@@ -161,7 +164,8 @@ def uniformity(origins: Sequence[Size], positions: Size) -> Uniformity | None:
         >>> corner.counts, corner.p_value < 1e-10
         (((20, 0), (0, 0)), True)
     """
-    from scipy.stats import chisquare
+    with needs("cli"):
+        from scipy.stats import chisquare
 
     if bad := [
         o for o in origins if not all(0 <= a < m for a, m in zip(o, positions, strict=True))

@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 
 import rics_transforms
 from rics_transforms import Hash, Lattice, MexicanHat, Random, RICSCrop, ShiftReport, theory
-from rics_transforms.cli import main, parse_score
+from rics_transforms.cli import commands
+from rics_transforms.cli.shared import parse_score
 from rics_transforms.data.photos import folder_scenes
 from rics_transforms.verification import run
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def rics(*args: object) -> Result:
     """Run a command; what it does not handle itself is raised here."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+    return CliRunner().invoke(commands.rics, [str(arg) for arg in args], catch_exceptions=False)
 
 
 def refused(*args: object) -> str:
