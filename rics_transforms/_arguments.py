@@ -1,4 +1,4 @@
-"""How arguments are read: sizes, integers, names, and names with options written as text.
+"""How arguments are read: sizes, numbers, names, and names with options written as text.
 
 A wrong type is a TypeError, a wrong value a ValueError, and both say what was expected. Sizes are
 (height, width) in pixels; a single int counts for both.
@@ -11,6 +11,8 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from numbers import Real
 from operator import index
 from typing import Any, TypeVar
 
@@ -18,20 +20,26 @@ Size = tuple[int, int]
 """(height, width), or anything else along y and x."""
 
 SizeLike = int | Sequence[int]
-"""A `Size` as it is given: one int for both axes, or two."""
+"""A `Size` as callers give it: one int for both axes, or two."""
 
 _T = TypeVar("_T")
 _LISTED = 12  # more names than these are not listed in an error
 
 
-# --- integers ------------------------------------------------------------------------------------
+# --- numbers -------------------------------------------------------------------------------------
 
 
 def as_int(value: object, name: str, minimum: int | None = None, maximum: int | None = None) -> int:
-    """An int of any kind (of NumPy, say, but no bool) within a range, both ends included.
+    """An integer of any type, NumPy's included but bool excluded, as an int within a range.
+
+    Args:
+        value: the integer.
+        name: argument name to put into the error.
+        minimum: smallest value allowed; None allows all.
+        maximum: largest value allowed; None allows all.
 
     Raises:
-        TypeError: unless it is an int.
+        TypeError: unless it is an integer.
         ValueError: outside the range.
 
     Example:
@@ -48,8 +56,15 @@ def as_int(value: object, name: str, minimum: int | None = None, maximum: int | 
     return number
 
 
+def store_int(
+    owner: object, name: str, minimum: int | None = None, maximum: int | None = None
+) -> None:
+    """Replace an attribute, of a frozen dataclass too, by what `as_int` makes of it."""
+    object.__setattr__(owner, name, as_int(getattr(owner, name), name, minimum, maximum))
+
+
 def as_pair(value: object, name: str, minimum: int | None = 1) -> Size:
-    """An int, or a pair of them, as a pair: how every size is read.
+    """An int or a pair of ints as a pair: every size is read this way.
 
     Args:
         value: an int, which counts for both axes, or two of them.
@@ -60,7 +75,7 @@ def as_pair(value: object, name: str, minimum: int | None = 1) -> Size:
         (along y, along x).
 
     Raises:
-        TypeError: if something in it is not an int.
+        TypeError: if one of them is not an int.
         ValueError: if an int is below the minimum, or there are not two of them.
 
     Example:
@@ -95,11 +110,41 @@ def _kind(minimum: int | None, maximum: int | None) -> str:
     return named.get(minimum, f"an int of at least {minimum}")
 
 
+def as_number(value: object, name: str, maximum: float = inf, *, zero: bool = False) -> float:
+    """A finite positive number, an int where it is one.
+
+    Args:
+        value: the number.
+        name: argument name to put into the error.
+        maximum: largest value allowed.
+        zero: whether 0 is allowed, too.
+
+    Raises:
+        TypeError: unless it is a real number.
+        ValueError: outside the range.
+
+    Example:
+        >>> as_number(1.5, "ratio", maximum=1)
+        Traceback (most recent call last):
+        ValueError: Expected `ratio` to be a positive number of at most 1, but got 1.5.
+    """
+    most = "" if maximum == inf else f" of at most {maximum}"
+    kind = "non-negative" if zero else "positive"
+    expected = f"Expected `{name}` to be a {kind} number{most}, but got {value!r}."
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(expected)
+    whole = _integer(value)
+    number = float(value) if whole is None else whole
+    if not (0 < number <= maximum or (zero and number == 0)) or number == inf:
+        raise ValueError(expected)
+    return number
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 
 def lookup(kind: str, name: str, known: Mapping[str, _T]) -> _T:
-    """What goes by a name, or an error that says which names there are.
+    """The value of a name, or an error that lists the known names.
 
     Example:
         >>> lookup("number", "itn", {"int": 1, "float": 2.0})
@@ -111,7 +156,11 @@ def lookup(kind: str, name: str, known: Mapping[str, _T]) -> _T:
 
 
 def require_name(kind: str, name: str, names: Iterable[str]) -> None:
-    """Raise unless a name is one of those that there are; of many, the error has the nearest.
+    """Raise unless a name is a known one; where many are known, the error lists the nearest.
+
+    Raises:
+        TypeError: unless the name is a string.
+        ValueError: for an unknown name.
 
     Example:
         >>> require_name("layer", "layr7", [f"layer{i}" for i in range(20)])
@@ -119,10 +168,11 @@ def require_name(kind: str, name: str, names: Iterable[str]) -> None:
         ValueError: Expected `layer` to be one of 20 names, but got 'layr7'; the nearest are: \
 layer7, layer17, layer9.
     """
+    _require_str(kind, name)
     known = sorted(names)
     if name in known:
         return
-    near = difflib.get_close_matches(str(name), known, n=3)
+    near = difflib.get_close_matches(name, known, n=3)
     if len(known) > _LISTED:
         hint = f"; the nearest are: {', '.join(near)}." if near else "."
         raise ValueError(
@@ -130,6 +180,11 @@ layer7, layer17, layer9.
         )
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(f"Expected `{kind}` to be one of {', '.join(known)}, but got {name!r}{hint}")
+
+
+def _require_str(kind: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"Expected `{kind}` to be a name, but got {name!r}.")
 
 
 # --- names with options --------------------------------------------------------------------------
@@ -142,10 +197,11 @@ def from_text(kind: str, text: str, makers: Mapping[str, Callable[..., _T]]) -> 
 
     Args:
         kind: argument name to put into the errors.
-        text: such as "jpeg:quality=75"; what is no Python literal is a string.
+        text: such as "jpeg:quality=75"; a value that is not a Python literal is a string.
         makers: what to call, by name.
 
     Raises:
+        TypeError: unless the text is a string.
         ValueError: for an unknown name, or options that it does not have.
 
     Example:
@@ -153,15 +209,35 @@ def from_text(kind: str, text: str, makers: Mapping[str, Callable[..., _T]]) -> 
         255
     """
     name, options = parse_options(kind, text)
-    make = lookup(kind, name, makers)
-    signature = inspect.signature(make)
+    return make(kind, name, options, makers)
+
+
+def make(
+    kind: str, name: str, options: Mapping[str, Any], makers: Mapping[str, Callable[..., _T]]
+) -> _T:
+    """The object of a name with these options.
+
+    Raises:
+        TypeError: unless the name is a string.
+        ValueError: for an unknown name, or options that it does not have.
+
+    Example:
+        >>> make("number", "int", {"radix": 16}, {"int": lambda x, base=10: int(x, base)})
+        Traceback (most recent call last):
+        ValueError: Expected options that `int` has (x, base), but got radix=16: \
+missing a required argument: 'x'.
+    """
+    maker = lookup(kind, name, makers)
+    signature = inspect.signature(maker)
     try:
         signature.bind(**options)
     except TypeError as error:
+        known = f"({', '.join(signature.parameters) or 'none'})"
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "none"
         raise ValueError(
-            f"Expected options that `{name}` has, {signature}, but got {text!r}: {error}."
+            f"Expected options that `{name}` has {known}, but got {given}: {error}."
         ) from None
-    return make(**options)
+    return maker(**options)
 
 
 def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
@@ -171,6 +247,7 @@ def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
         >>> parse_options("score", "lattice:patch=hash,order=(2, 3)")
         ('lattice', {'patch': 'hash', 'order': (2, 3)})
     """
+    _require_str(kind, text)
     name, _, rest = text.partition(":")
     parts = re.split(r",(?![^(\[]*[)\]])", rest) if rest else []
     if not all("=" in part for part in parts):

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from rics_transforms import theory
-from rics_transforms._arguments import Size, as_pair
+from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.crop import crop
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, as_plain, check_crop, from_pil, is_tv_tensor
@@ -47,7 +47,7 @@ def locate(
             `tv_tensors.Video` ``[..., T, C, H, W]`` has one crop per clip: the frames' scores are
             added.
         k: side of the crop in pixels, or ``(height, width)``.
-        score: a registered name (`list_scores`) or a `Score`.
+        score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic": crops inside the image, for scenes that move under the camera;
             "cyclic": crops that wrap around, for which every integer cyclic shift of the image
             leads to the same crop (Theorem 2).
@@ -122,9 +122,8 @@ def score_map(
     n = pixels.shape[-2], pixels.shape[-1]
     geometry = Geometry.of(n, size, get_score(score), cyclic)
     levels = complete_levels(get_score(score), geometry.t)
-    if not 0 <= level < len(levels):
-        raise ValueError(f"Expected `level` to be from 0 to {len(levels) - 1}, but got {level}.")
-    patches = patch_map(pixels, geometry.t, levels[level], cyclic).to(torch.int64)
+    chosen = levels[as_int(level, "level", 0, len(levels) - 1)]
+    patches = patch_map(pixels, geometry.t, chosen, cyclic).to(torch.int64)
     return geometry.fold(patches).reshape(*lead, *geometry.crops)
 
 
@@ -147,7 +146,7 @@ class RICSCrop(v2.Transform):
 
     Args:
         k: side of the crop in pixels, or ``(height, width)``; at most the image's.
-        score: a registered name (`list_scores`) or a `Score` with options of its own.
+        score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic" or "cyclic", see `locate`.
 
     As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain

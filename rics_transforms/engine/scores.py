@@ -22,7 +22,15 @@ import torch
 from torch import Tensor
 
 from rics_transforms import theory
-from rics_transforms._arguments import Size, as_pair, lookup
+from rics_transforms._arguments import (
+    Size,
+    as_number,
+    as_pair,
+    lookup,
+    make,
+    parse_options,
+    store_int,
+)
 from rics_transforms.engine import exact, hashing
 from rics_transforms.engine.exact import HAT_SHAPE, HatShape, channel_limit, channel_sum
 from rics_transforms.engine.native import Kernel
@@ -82,7 +90,7 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
     guarantee is lost.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if the name is taken or has a colon, behind which options would follow.
 
     Example:
         The crop with the largest sum of pixels, in a single function:
@@ -102,6 +110,8 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
     def register(score: _T) -> _T:
         if name in _SCORES:
             raise ValueError(f"Expected a new score name, but {name!r} is already registered.")
+        if ":" in name:
+            raise ValueError(f"Expected a score name without a colon, but got {name!r}.")
         is_class = isinstance(score, type) and issubclass(score, Score)
         _SCORES[name] = score if is_class else partial(FunctionScore, name, score, nms)
         return score
@@ -116,12 +126,19 @@ def unregister_score(name: str) -> None:
 
 
 def get_score(name: str | Score, **options: Any) -> Score:
-    """A score by name, with its options; a `Score` is returned as it is.
+    """A score by name and options; a `Score` is returned unchanged.
+
+    Args:
+        name: the name, alone or with options as text: "lattice:patch=hash,order=2".
+        **options: options of the score, in place of text.
 
     Raises:
-        ValueError: for an unknown name, naming the valid ones and the nearest.
+        ValueError: for an unknown name, listing the valid ones and the nearest, or options that
+            the score does not have.
 
     Example:
+        >>> get_score("lattice:patch=hash,order=2")
+        Lattice(order=(2, 2), patch='hash', sigma=None)
         >>> get_score("lattice", patch="hash")
         Lattice(order=None, patch='hash', sigma=None)
         >>> get_score("latice")
@@ -133,7 +150,8 @@ but got 'latice'; did you mean 'lattice'?
         if options:
             raise TypeError(f"Expected no options beside {name!r}, but got {sorted(options)}.")
         return name
-    return lookup("score", name, _SCORES)(**options)
+    plain, written = parse_options("score", name)
+    return make("score", plain, {**written, **options}, _SCORES)
 
 
 def list_scores() -> list[str]:
@@ -211,9 +229,9 @@ def _smooth_levels(
     return (Level(hat, True, Kernel("hat", span, shape)),)
 
 
-def _require_positive(value: float | None, name: str) -> None:
-    if value is not None and not (isinstance(value, (int, float)) and 0 < value < math.inf):
-        raise ValueError(f"Expected `{name}` to be a positive number, but got {value!r}.")
+def _read_sigma(score: Lattice | Saliency) -> None:
+    if score.sigma is not None:
+        object.__setattr__(score, "sigma", as_number(score.sigma, "sigma"))
 
 
 # --- the scores ----------------------------------------------------------------------------------
@@ -262,7 +280,7 @@ class Lattice(Score):
         if self.patch not in ("mexican_hat", "hash", "saliency"):
             known = "'mexican_hat', 'hash' or 'saliency'"
             raise ValueError(f"Expected `patch` to be {known}, but got {self.patch!r}.")
-        _require_positive(self.sigma, "sigma")
+        _read_sigma(self)
         if not isinstance(self.shape, HatShape):
             raise TypeError(f"Expected `shape` to be a HatShape, but got {self.shape!r}.")
 
@@ -331,10 +349,8 @@ class Random(Score):
     modulus: int = 2**20 - 3
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**32):
-            raise ValueError(f"Expected `seed` to be an int below 2^32, but got {self.seed!r}.")
-        if not (isinstance(self.modulus, int) and self.modulus >= 2):
-            raise ValueError(f"Expected `modulus` to be an int >= 2, but got {self.modulus!r}.")
+        store_int(self, "seed", 0, 2**32 - 1)
+        store_int(self, "modulus", 2)
 
     def levels(self, size: Size) -> tuple[Level, ...]:
         return (Level(partial(_random_map, seed=self.seed, modulus=self.modulus)),)
@@ -410,10 +426,11 @@ class MexicanHat(Score):
 
     def __post_init__(self) -> None:
         if self.sigma is not None:
-            sigmas = tuple(self.sigma) if isinstance(self.sigma, Sequence) else (self.sigma,)
-            for value in sigmas or (0,):
-                _require_positive(value, "sigma")
-            object.__setattr__(self, "sigma", sigmas)
+            sigmas = self.sigma if isinstance(self.sigma, Sequence) else (self.sigma,)
+            if not sigmas:
+                raise ValueError("Expected `sigma` to hold a positive number, but got none.")
+            read = tuple(as_number(sigma, "sigma") for sigma in sigmas)
+            object.__setattr__(self, "sigma", read)
 
     def levels(self, size: Size) -> tuple[Level, ...]:
         if min(size) < 3:
@@ -501,7 +518,7 @@ class Saliency(Score):
     sigma: float | None = None
 
     def __post_init__(self) -> None:
-        _require_positive(self.sigma, "sigma")
+        _read_sigma(self)
 
     def levels(self, size: Size) -> tuple[Level, ...]:
         return _smooth_levels("saliency", size, self.sigma)
