@@ -8,20 +8,14 @@ from typing import Any
 
 import click
 
-from rics_transforms.cli.shared import Pair, as_ints, as_size, by, percent, show_table
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import Pair, as_size, by, percent, show_table, size_option
 
 
 @click.command()
-@click.option("--n", type=as_size, metavar="PX|HxW", required=True, help="Image size in pixels.")
-@click.option("--k", type=as_size, metavar="PX|HxW", help="Crop size in pixels.")
-@click.option(
-    "--delta",
-    type=as_ints,
-    metavar="PX,...",
-    default="1,3,5,9",
-    show_default=True,
-    help="Largest shifts in pixels along either axis.",
-)
+@shared.image_size
+@size_option("--k", "Crop size in pixels.")
+@shared.deltas
 @click.option(
     "--order",
     type=as_size,
@@ -37,7 +31,7 @@ from rics_transforms.cli.shared import Pair, as_ints, as_size, by, percent, show
 def bound(
     n: Pair,
     k: Pair | None,
-    delta: tuple[int, ...],
+    deltas: tuple[int, ...],
     order: Pair | None,
     target: float | None,
     as_json: bool,
@@ -50,7 +44,7 @@ def bound(
     """
     if (k is None) == (target is None):
         raise click.UsageError("Give either --k or --target.")
-    content = _bounds(n, k, delta, order) if k else _sizes(n, delta, order, target)
+    content = _bounds(n, k, deltas, order) if k else _sizes(n, deltas, order, target)
     if as_json:
         click.echo(json.dumps(content, indent=2))
     else:

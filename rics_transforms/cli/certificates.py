@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rics_transforms.cli.shared import (
-    SCORE_HELP,
-    Pair,
-    as_size,
-    by,
-    one_line,
-    parse_score,
-    percent,
-    progress_bar,
-    show_table,
-)
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import Pair, by, one_line, percent, progress_bar, show_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,15 +21,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--n",
-    type=as_size,
-    metavar="PX|HxW",
-    default="224",
-    show_default=True,
-    help="Window size in pixels.",
-)
-@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
+@shared.window_size
+@shared.crop_size
 @click.option(
     "--delta",
     type=click.IntRange(0),
@@ -47,8 +31,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest shift in pixels along either axis.",
 )
-@click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
-@click.option("--json", "form", flag_value="json", help="All of it as JSON, fractions from 0 to 1.")
+@shared.score
+@click.option("--json", "form", flag_value="json", help="As JSON, with fractions from 0 to 1.")
 @click.option("--csv", "form", flag_value="csv", help="One line per image.")
 def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: str | None) -> None:
     """Certify every image: does any shift within delta change its crop?
@@ -61,7 +45,7 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
     from rics_transforms import RICSCrop
     from rics_transforms.data import photos
 
-    transform, side = RICSCrop(k, score=parse_score(score)), max(n) + 2 * delta
+    transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
     scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
     rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rics_transforms.cli.shared import (
-    SCORE_HELP,
-    Pair,
-    as_size,
-    one_line,
-    parse_score,
-    progress_bar,
-)
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import UserError, one_line, progress_bar, size_option
 
 if TYPE_CHECKING:
     from rics_transforms.folder import FolderReport
@@ -24,20 +18,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
+@shared.crop_size
 @click.option(
     "--resize",
     type=click.IntRange(1),
     metavar="PX",
     help="First resize the shorter side to this many pixels (antialiased bicubic).",
 )
-@click.option(
-    "--field",
-    type=as_size,
-    metavar="PX|HxW",
-    help="Then choose the crop within a centred field of this size in pixels.",
-)
-@click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+@size_option("--field", "Then choose the crop within a centred field of this size in pixels.")
+@shared.score
 @click.option(
     "--format",
     type=click.Choice(["png", "webp", "tif", "keep"]),
@@ -51,16 +40,7 @@ if TYPE_CHECKING:
     metavar="COUNT",
     help="Processes. Default: one per processor, fewer for few images.",
 )
-def crop(
-    source: Path,
-    target: Path,
-    k: Pair,
-    resize: int | None,
-    field: Pair | None,
-    score: str,
-    format: str,
-    workers: int | None,
-) -> None:
+def crop(source: Path, target: Path, **options: Any) -> None:
     """Crop the images in the folder IN, and in the folders in it, into the folder OUT.
 
     a/b.jpg becomes a/b.jpg.png: upright (EXIF), with its colour mode and ICC profile, without other
@@ -71,14 +51,18 @@ def crop(
     Run the same command again to go on after an interruption: what is done is skipped. Exit code 1
     if there are images that could not be cropped.
     """
+    from concurrent.futures import BrokenExecutor
+
     from rics_transforms.folder import crop_folder
 
-    rule = parse_score(score)
-    with progress_bar("Cropping") as progress:
-        report = crop_folder(
-            source, target, k, score=rule, resize=resize, field=field, format=format,
-            workers=workers, progress=progress,
-        )  # fmt: skip
+    try:
+        with progress_bar("Cropping") as progress:
+            report = crop_folder(source, target, **options, progress=progress)
+    except BrokenExecutor:
+        raise UserError(
+            "a worker process died, perhaps because memory ran out; finished crops are kept, so "
+            "run the same command again with fewer --workers"
+        ) from None
     _show_crops(report, target)
     if report.failures:
         sys.exit(1)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from rics_transforms.cli.shared import SCORE_HELP, Pair, as_size, one_line, parse_score
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line
 
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
+@shared.crop_size
 @click.option(
     "--score",
     "scores",
@@ -24,21 +25,21 @@ from rics_transforms.cli.shared import SCORE_HELP, Pair, as_size, one_line, pars
     "--n",
     type=click.IntRange(1),
     metavar="PX",
-    help="Look at the centre through a window of this side, after resizing the shorter "
-    "side of the image to PX plus twice the shift. Default: the image as it is.",
+    help="Use a centred window of this side, after resizing the shorter side of the image "
+    "to PX plus twice the shift. Default: the whole image.",
 )
 @click.option(
     "--shift",
     type=click.IntRange(0),
     default=0,
     metavar="PX",
-    help="Show the choice after the window has moved this far down and right, too.",
+    help="Also show the choice after the window has moved this far down and right.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Default: the name of the image with -rics.png, in the current folder.",
+    help="Default: the image's name followed by -rics.png, in the current folder.",
 )
 def explain(
     image: Path,
@@ -54,11 +55,10 @@ def explain(
     from rics_transforms.explanation import explain as draw
 
     names = list_scores() if "all" in scores else scores
-    rules = [parse_score(name) if ":" in name else name for name in names]
     scene = open_image(image)[0]
     if n:
         side = n + 2 * shift
         scene = central(resize_shorter(scene, side), (side, side))[0]
     path = output or Path(f"{image.stem}-rics.png")
-    draw(scene, k, rules, shift=shift).savefig(path)
+    draw(scene, k, names, shift=shift).savefig(path)
     click.echo(one_line(f"Figure: {path}"))

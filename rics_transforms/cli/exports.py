@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rics_transforms.cli.shared import (
-    SCORE_HELP,
-    Pair,
-    UserError,
-    as_size,
-    by,
-    one_line,
-    parse_score,
-)
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import Pair, UserError, by, one_line
 
 
 def as_batch(text: str) -> int | None:
@@ -29,8 +23,8 @@ def as_batch(text: str) -> int | None:
 
 @click.command()
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
-@click.option("--n", type=as_size, metavar="PX|HxW", required=True, help="Image size in pixels.")
+@shared.crop_size
+@shared.image_size
 @click.option(
     "--format",
     type=click.Choice(["onnx", "pt2"]),
@@ -38,7 +32,7 @@ def as_batch(text: str) -> int | None:
     show_default=True,
     help="onnx: for ONNX Runtime. pt2: for torch.export.load and AOTInductor.",
 )
-@click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+@shared.score
 @click.option(
     "--shifts",
     type=click.Choice(["realistic", "cyclic"]),
@@ -52,35 +46,24 @@ def as_batch(text: str) -> int | None:
     metavar="dynamic|COUNT",
     default="dynamic",
     show_default=True,
-    help="Images per call: any number, or always so many.",
+    help="Images per call: any number, or a fixed one.",
 )
 @click.option("--channels", type=click.IntRange(1), default=3, show_default=True)
-def export(
-    target: Path,
-    k: Pair,
-    n: Pair,
-    format: str,
-    score: str,
-    shifts: str,
-    batch: int | None,
-    channels: int,
-) -> None:
+def export(target: Path, k: Pair, n: Pair, score: str, shifts: str, **options: Any) -> None:
     """Write the transform as a graph into the file OUT.
 
-    The graph takes uint8 images [B, C, H, W] of n pixels and gives their crops of k pixels and the
-    origins (top, left) of these. It is run on images made for it, and written only if it gives what
-    the library itself gives. A model is exported with its crop by rics_transforms.export.
+    The graph takes uint8 images [B, C, H, W] of n pixels and returns their crops of k pixels and
+    the origins (top, left) of the crops. It is run on sample images and written only if its results
+    equal the library's. rics_transforms.export writes a model together with its crop.
     """
     from rics_transforms import RICSCrop
     from rics_transforms.graph import export as export_graph
 
-    transform = RICSCrop(k, score=parse_score(score), shifts=shifts)  # type: ignore[arg-type]
+    transform = RICSCrop(k, score=score, shifts=shifts)  # type: ignore[arg-type]
     try:
-        written = export_graph(
-            transform, target, n=n, format=format, batch=batch, channels=channels,  # type: ignore[arg-type]
-        )  # fmt: skip
+        written = export_graph(transform, target, n=n, **options)
     except RuntimeError as error:
         raise UserError(one_line(str(error))) from error
     equal = f"equal to the library on {written.verified} images"
-    state = equal if written.verified else "not checked, for want of onnxruntime"
+    state = equal if written.verified else "not checked, since onnxruntime is not installed"
     click.echo(one_line(f"{target}: {by(k)} px crops of {by(n)} px images, {state}."))

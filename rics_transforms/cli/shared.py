@@ -1,28 +1,25 @@
-"""What all commands share: how options are read, errors told, tables and progress shown."""
+"""What the commands share: options, errors in one line, tables and progress bars."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from fractions import Fraction
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rics_transforms._arguments import parse_options
-
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from rich.console import Console
 
-    from rics_transforms.engine.scores import Score
-
 Pair = tuple[int, int]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PATIENCE = 1.0  # seconds without a progress bar
+_PATIENCE = 1.0  # seconds until a progress bar appears
 
 
 class UserError(click.ClickException):
@@ -32,7 +29,7 @@ class UserError(click.ClickException):
 
 
 class Commands(click.Group):
-    """Commands whose errors of use end in one line instead of a traceback."""
+    """Commands that report wrong arguments in one line instead of a traceback."""
 
     def make_context(
         self,
@@ -48,11 +45,6 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
-        except BrokenExecutor:
-            raise UserError(
-                "a worker process died, perhaps for want of memory; what is done is kept, so run "
-                "the same command again, with fewer --workers"
-            ) from None
         except (ImportError, OSError, TypeError, ValueError) as error:
             raise UserError(one_line(str(error) or type(error).__name__)) from error
 
@@ -76,30 +68,32 @@ def as_ints(text: str) -> tuple[int, ...]:
     return tuple(int(item) for item in text.split(","))
 
 
+# --- options that several commands have ----------------------------------------------------------
+
+
+def size_option(name: str, help: str, **options: Any) -> Callable[[Command], Command]:
+    """An option in pixels, for both axes or one each."""
+    return click.option(name, type=as_size, metavar="PX|HxW", help=help, **options)
+
+
 SCORE_HELP = "A name, or a name with options: lattice:patch=hash,order=2."
 
+crop_size = size_option("--k", "Crop size in pixels.", required=True)
+image_size = size_option("--n", "Image size in pixels.", required=True)
+window_size = size_option("--n", "Window size in pixels.", default="224", show_default=True)
+score = click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+deltas = click.option(
+    "--delta",
+    "deltas",
+    type=as_ints,
+    metavar="PX,...",
+    default="1,3,5,9",
+    show_default=True,
+    help="Largest shifts in pixels along either axis.",
+)
 
-def parse_score(text: str) -> Score:
-    """A score from its name, or from its name and options as the command line has them.
 
-    Args:
-        text: such as "lattice" or "lattice:patch=hash,order=(2, 3)"; what is no Python number,
-            tuple or the like is a string.
-
-    Raises:
-        ValueError: for an unknown score, or options it does not have.
-
-    Example:
-        >>> parse_score("lattice:patch=hash,order=2")
-        Lattice(order=(2, 2), patch='hash', sigma=None)
-    """
-    from rics_transforms.engine.scores import get_score
-
-    name, options = parse_options("score", text)
-    try:
-        return get_score(name, **options)
-    except TypeError as error:
-        raise ValueError(f"Expected options that `{name}` has, but got {text!r}: {error}") from None
+# --- what is printed -----------------------------------------------------------------------------
 
 
 def one_line(text: str) -> str:
@@ -109,7 +103,7 @@ def one_line(text: str) -> str:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr, if that is a terminal and the work takes longer than a second."""
+    """A bar on stderr, if it is a terminal and the work takes longer than a second."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -143,7 +137,7 @@ def show_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, or in a file as wide as they need."""
+    """The console for tables: as wide as the terminal, or 120 columns in a file."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 120)

@@ -1,4 +1,4 @@
-"""`rics verify` and `rics report`: measure, go on after an interruption, put parts together."""
+"""`rics verify` and `rics report`: measure, resume after an interruption, combine parts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rics_transforms.cli.shared import (
-    SCORE_HELP,
-    Pair,
-    as_ints,
-    as_size,
-    console,
-    one_line,
-    parse_score,
-    progress_bar,
-)
+from rics_transforms.cli import shared
+from rics_transforms.cli.shared import Pair, console, one_line, progress_bar, size_option
 
 if TYPE_CHECKING:
     from rics_transforms.data.photos import Scenes
@@ -34,43 +26,29 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--n",
-    type=as_size,
-    metavar="PX|HxW",
-    default="224",
-    show_default=True,
-    help="Window size in pixels.",
-)
-@click.option("--k", type=as_size, metavar="PX|HxW", required=True, help="Crop size in pixels.")
-@click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
-@click.option(
-    "--delta",
-    type=as_ints,
-    metavar="PX,...",
-    default="1,3,5,9",
-    show_default=True,
-    help="Largest realistic shifts in pixels along either axis.",
-)
+@shared.window_size
+@shared.crop_size
+@shared.score
+@shared.deltas
 @click.option(
     "--shifts",
     metavar="NAME",
     default="realistic",
     show_default=True,
     help="realistic, cyclic, or another with options, such as half:samples=64 or "
-    "realistic:delta=1,then=jpeg:quality=90. A rule for cyclic shifts is taken where they are.",
+    "realistic:delta=1,then=jpeg:quality=90. Cyclic shifts are measured with cyclic crops.",
 )
 @click.option(
     "--model",
     "spec",
     metavar="SPEC",
-    help="Ask timm:NAME, torchvision:NAME or module:function about the crops, too.",
+    help="Also run timm:NAME, torchvision:NAME or module:function on the crops.",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Its weights, .safetensors or a state_dict. Default: pretrained ones.",
+    help="The model's weights, .safetensors or a state_dict. Default: pretrained ones.",
 )
 @click.option("--layer", metavar="NAME", help="Compare this layer's features under cyclic shifts.")
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
@@ -83,7 +61,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 @click.option(
     "--neighbours",
     type=click.Choice(["others", "class"]),
-    help="Compare the nearest neighbour among these images, too.",
+    help="Also compare the nearest neighbour among these images.",
 )
 @click.option(
     "--labels",
@@ -91,19 +69,16 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
     help="True classes: a JSON object of numbers by image path, or the number of the "
     "image's folder among the sorted folders of PATH.",
 )
-@click.option(
-    "--baseline",
-    type=as_size,
-    metavar="PX|HxW",
-    help="Compare with a bare centre crop of this size; that of n: with none.",
+@size_option(
+    "--baseline", "Also measure a plain centre crop of this size; of the size n: no crop at all."
 )
-@click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most so many scenes.")
+@click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most this many scenes.")
 @click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of the noise and the places that some shifts draw.",
+    help="Seed of the noise and the places that some shifts draw.",
 )
 @click.option(
     "--output",
@@ -117,7 +92,7 @@ def verify(
     n: Pair,
     k: Pair,
     score: str,
-    delta: tuple[int, ...],
+    deltas: tuple[int, ...],
     shifts: str,
     spec: str | None,
     labels: str | None,
@@ -126,21 +101,21 @@ def verify(
     output: Path,
     **options: Any,
 ) -> None:
-    """Measure how often shifts change the crop, or what a model makes of it; compare with theory.
+    """Measure how often shifts change the crop, or a model's output, and compare with the bounds.
 
     The scenes are the images below the folder PATH; without PATH, tiles of the photographs that
-    ship with scikit-image. Run the same command again to go on after an interruption: the records
-    in the output folder are kept. Exit code 1 if the measurement violates a bound.
+    ship with scikit-image. Run the same command again to resume after an interruption: the
+    records in the output folder are kept. Exit code 1 if the measurement violates a bound.
     """
     from torchvision.transforms import v2
 
     from rics_transforms.shifts.cyclic import Cyclic, Grid
     from rics_transforms.transform import RICSCrop
 
-    shift = _shift(shifts, delta)
+    shift = _shift(shifts, deltas)
     scenes = _scenes(path, max(shift.room(n)), limit, labels)
     cyclic = isinstance(shift, Cyclic | Grid)
-    rule = RICSCrop(k, score=parse_score(score), shifts="cyclic" if cyclic else "realistic")
+    rule = RICSCrop(k, score=score, shifts="cyclic" if cyclic else "realistic")
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
     def measured(label: str, transform: Any, file: str) -> ShiftReport:
@@ -148,7 +123,7 @@ def verify(
 
         with progress_bar(label) as progress:
             return measure(
-                scenes, transform, model=model, shifts=shift, deltas=delta, n=n,
+                scenes, transform, model=model, shifts=shift, deltas=deltas, n=n,
                 records=output / file, command=_command(), **options,
                 progress=lambda records: _watched(records, scenes.count, progress),
             )  # fmt: skip
@@ -178,10 +153,10 @@ _MODEL_OPTIONS = ("weights", "layer", "device", "autocast", "batch_size")
     help="Folder for report.html and report.json.",
 )
 def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> None:
-    """Put the records of one measurement together, such as those of the parts of a data set.
+    """Combine the records of one measurement, such as those of the parts of a data set.
 
-    RECORDS are files that `rics verify` wrote, of the same settings. Exit code 1 if the measurement
-    violates a bound.
+    RECORDS are files that `rics verify` wrote with the same settings. Exit code 1 if the
+    measurement violates a bound.
     """
     from rics_transforms.verification.results import ShiftReport
 
