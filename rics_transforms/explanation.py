@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 from torch import Tensor
 
-from rics_transforms._arguments import as_pair
+from rics_transforms._arguments import as_int, as_pair
 from rics_transforms._extras import require_command
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, check_crop
@@ -135,11 +135,7 @@ def explain(
     require_command()
     from matplotlib.figure import Figure
 
-    if not isinstance(shift, int) or not 0 <= 2 * shift < min(image.size):
-        raise ValueError(
-            f"Expected `shift` to be a non-negative int below half the image size "
-            f"{(image.height, image.width)}, but got {shift!r}."
-        )
+    shift = as_int(shift, "shift", 0, (min(image.size) - 1) // 2)  # which leaves a window
     window = _window(image, shift, 0)
     moved = _window(image, shift, shift) if shift else None
     height = 1.5 + 3.8 * min(1.0, window.height / window.width)  # inches per row

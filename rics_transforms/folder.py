@@ -32,7 +32,7 @@ import PIL.ImageOps
 import torch
 
 import rics_transforms
-from rics_transforms._arguments import as_pair
+from rics_transforms._arguments import as_int, as_pair, require_name
 from rics_transforms.data.files import (
     FORMATS,
     central,
@@ -134,7 +134,7 @@ def crop_folder(
         source: folder of images; names that begin with a dot are left out.
         target: folder for the crops: new, empty, or of an earlier run.
         k: side of the crop in pixels, or (height, width).
-        score: a registered name or a `Score`.
+        score: a name, with options as in "lattice:order=2", or a `Score`.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
         field: side of the centred field in pixels, or (height, width), in which RICS chooses.
         format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
@@ -160,13 +160,13 @@ def crop_folder(
     """
     source, target = Path(source), Path(target)
     recipe = _recipe(k, score, resize, field, format)
-    _positive(workers, "workers")
+    processes = None if workers is None else as_int(workers, "workers", 1)
     names = find_images(source, leave_out=target)
     _claim(target, recipe.settings())
     known = _read_origins(target)
     done = {name for name in names if name in known and (target / known[name].crop).exists()}
     jobs = [_Job(source, target, name, recipe) for name in names if name not in done]
-    written, failures = _run(jobs, workers or _worth(len(jobs)), target, known, progress)
+    written, failures = _run(jobs, processes or _worth(len(jobs)), target, known, progress)
     return FolderReport(tuple(written), len(done), tuple(failures))
 
 
@@ -181,19 +181,13 @@ def _recipe(
     format: str,
 ) -> Recipe:
     size, room = as_pair(k, "k"), None if field is None else as_pair(field, "field")
-    _positive(resize, "resize")
-    if format not in CHOICES:
-        raise ValueError(f"Expected `format` to be one of {', '.join(CHOICES)}, but got {format!r}")
+    side = None if resize is None else as_int(resize, "resize", 1)
+    require_name("format", format, CHOICES)
     if room and (size[0] > room[0] or size[1] > room[1]):
         raise ValueError(f"Expected `k` to be at most the `field` {room}, but got {size}.")
-    if resize and room and resize < min(room):
-        raise ValueError(f"Expected `resize` to be at least the `field` {room}, but got {resize}.")
-    return Recipe(size, get_score(score), resize, room, format)
-
-
-def _positive(value: int | None, name: str) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ValueError(f"Expected `{name}` to be a positive int, but got {value!r}.")
+    if side and room and side < min(room):
+        raise ValueError(f"Expected `resize` to be at least the `field` {room}, but got {side}.")
+    return Recipe(size, get_score(score), side, room, format)
 
 
 def _worth(jobs: int) -> int:

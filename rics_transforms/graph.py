@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
-from rics_transforms._arguments import Size, as_pair
+from rics_transforms._arguments import Size, as_int, as_pair, require_name
 from rics_transforms.transform import RICSCrop
 
 Format = Literal["onnx", "pt2"]
@@ -113,14 +113,15 @@ def export(
         >>> folder.cleanup()
     """
     path = Path(path)
-    _check_options(path, format, batch)
+    _check_target(path, format)
+    count = None if batch is None else as_int(batch, "batch", 1)
     deployed = _Deployed(module)
-    images = sample_images(as_pair(n, "n"), channels, dtype)
-    batches = _fixed_batches(images, batch) if batch else (images[:1], images)
+    images = sample_images(as_pair(n, "n"), as_int(channels, "channels", 1), dtype)
+    batches = _fixed_batches(images, count) if count else (images[:1], images)
     with torch.no_grad(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
         expected = [tree_leaves(deployed(part)) for part in batches]
         names = deployed.output_names(len(expected[0]))
-        program = _trace(deployed, batches[-1] if batch else images[:2], dynamic=not batch)
+        program = _trace(deployed, batches[-1] if count else images[:2], dynamic=not count)
         written = Path(folder) / path.name
         run = _WRITERS[format](program, written, names)
         if run:
@@ -130,11 +131,8 @@ def export(
     return Exported(path, len(images) if run else 0)
 
 
-def _check_options(path: Path, format: str, batch: int | None) -> None:
-    if format not in _WRITERS:
-        raise ValueError(f"Expected `format` to be 'onnx' or 'pt2', but got {format!r}.")
-    if batch is not None and batch < 1:
-        raise ValueError(f"Expected `batch` to be positive, but got {batch}.")
+def _check_target(path: Path, format: str) -> None:
+    require_name("format", format, _WRITERS)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Expected the folder of `path` to exist, but got {str(path)!r}.")
 

@@ -37,9 +37,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import product
 from math import prod
-from numbers import Real
 
-from rics_transforms._arguments import SizeLike, as_int, as_pair
+from rics_transforms._arguments import SizeLike, as_int, as_number, as_pair
 
 # ---------------------------------------------------------------------------------------------
 # Geometry: positions, lattice order, patches
@@ -418,9 +417,5 @@ def _product(factors: Iterable[Fraction]) -> Fraction:
 
 
 def _as_probability(target: float | Fraction) -> Fraction:
-    expected = f"Expected `target` to be a number above 0 and at most 1, but got {target!r}."
-    if isinstance(target, bool) or not isinstance(target, Real):
-        raise TypeError(expected)
-    if not 0 < target <= 1:
-        raise ValueError(expected)
+    as_number(target, "target", 1)
     return Fraction(str(target))

@@ -132,7 +132,7 @@ def test_the_image_is_drawn_as_it_is(photo: PIL.Image.Image) -> None:
     assert np.array_equal(np.asarray(right), np.asarray(photo)[y : y + 40, x : x + 40])
 
 
-@pytest.mark.parametrize("shift", [-1, 32, 1.5])
+@pytest.mark.parametrize("shift", [-1, 32])
 def test_a_shift_that_leaves_no_window(photo: PIL.Image.Image, shift: int) -> None:
-    with pytest.raises(ValueError, match="Expected `shift` to be"):
+    with pytest.raises(ValueError, match="Expected `shift` to be an int from 0 to 31, but got"):
         explain(photo, 20, shift=shift)

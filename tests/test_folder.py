@@ -423,7 +423,7 @@ def test_crops_within_the_source_are_no_images(photos: Path) -> None:
         ({"resize": 0}, "`resize` to be a positive int"),
         ({"resize": 10, "field": 32}, "`resize` to be at least the `field`"),
         ({"field": (19, 40)}, r"`k` to be at most the `field` \(19, 40\)"),
-        ({"format": "jpg"}, "`format` to be one of png, webp, tif, keep"),
+        ({"format": "jpg"}, "`format` to be one of keep, png, tif, webp"),
         ({"score": "latice"}, "did you mean 'lattice'"),
     ],
 )

@@ -357,10 +357,15 @@ def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
         (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
         (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
         (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
-        (RICSCrop(24), {"format": "pb"}, ValueError, "to be 'onnx' or 'pt2', but got 'pb'"),
+        (RICSCrop(24), {"format": "pb"}, ValueError, "to be one of onnx, pt2, but got 'pb'"),
         (RICSCrop(33), {}, ValueError, r"`k` to be at most the image size \(32, 32\)"),
         (RICSCrop(24), {"n": 0}, ValueError, "Expected `n`"),
-        (RICSCrop(24), {"batch": 0}, ValueError, "Expected `batch` to be positive, but got 0"),
+        (
+            RICSCrop(24),
+            {"batch": 0},
+            ValueError,
+            "`batch` to be a positive int, but got 0",
+        ),
         (RICSCrop(24, score="random"), {}, ValueError, "use format='pt2' or another score"),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from rics_transforms._arguments import as_int
 from rics_transforms._extras import needs
 
 Scene = tuple[str, Tensor]
@@ -117,8 +118,7 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
         >>> name, scene.shape, scene.dtype
         ('astronaut, scale 1, row 0, column 0', torch.Size([3, 32, 32]), torch.uint8)
     """
-    _require_positive(size, "size")
-    _require_positive(minimum, "minimum")
+    size, minimum = as_int(size, "size", 1), as_int(minimum, "minimum", 1)
     tiles: list[Scene] = []
     photographs = _photographs()
     for scale in range(1, SCALES + 1):
@@ -177,7 +177,7 @@ def folder_scenes(path: str | Path, size: int) -> Scenes:
         ...     [(name, scene.shape) for name, scene in folder_scenes(folder, 40)]
         [('grey.png', torch.Size([3, 40, 40]))]
     """
-    _require_positive(size, "size")
+    size = as_int(size, "size", 1)
     root = Path(path)
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
@@ -217,8 +217,3 @@ def _resize(photo: PIL.Image.Image, short: int) -> PIL.Image.Image:
     least = min(photo.size)
     width, height = (ceil(side * short / least) for side in photo.size)
     return photo.resize((width, height), PIL.Image.Resampling.BICUBIC)
-
-
-def _require_positive(value: int, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive int, but got {value!r}.")

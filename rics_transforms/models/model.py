@@ -17,13 +17,13 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
+from rics_transforms._arguments import require_name, store_int
 from rics_transforms.models.pretrained import (
     fill,
     first_line,
     read_weights,
     timm_network,
     torchvision_network,
-    unknown,
 )
 
 
@@ -100,8 +100,7 @@ class Model:
     def __post_init__(self) -> None:
         if not callable(self.net):
             raise TypeError(f"Expected `model` to be callable, but got {type(self.net).__name__}.")
-        if self.batch_size < 1:
-            raise ValueError(f"Expected `batch_size` to be 1 or more, but got {self.batch_size}.")
+        store_int(self, "batch_size", 1)
         if self.layer is not None:
             _check_layer(self.net, self.layer)
         _check_device(self.device)
@@ -222,7 +221,7 @@ def _own(spec: str, weights: str | Path | None) -> Model:
         module = _imported(path, spec)
         if not hasattr(module, name):
             names = [public for public in dir(module) if not public.startswith("_")]
-            raise ValueError(unknown("model", name, names))
+            require_name("model", name, names)
         model = getattr(module, name)
         if _needs_no_arguments(model):
             model = model()
@@ -283,9 +282,7 @@ def _check_device(device: str | torch.device) -> None:
 def _check_layer(net: Any, layer: str) -> None:
     if not isinstance(net, nn.Module):
         raise ValueError(f"Expected a torch.nn.Module, for `layer`, but got {type(net).__name__}.")
-    names = [name for name, _ in net.named_modules() if name]
-    if layer not in names:
-        raise ValueError(unknown("layer", layer, names))
+    require_name("layer", layer, (name for name, _ in net.named_modules() if name))
 
 
 def _check_images(images: Tensor) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from rics_transforms._arguments import require_name
 from rics_transforms._extras import needs
 
 Forward = Callable[[Any, Tensor], Any]
@@ -86,7 +86,7 @@ def timm_network(name: str, weights: str | Path | None) -> Network:
     with needs("timm"):
         import timm
     if ":" not in name and not timm.is_model(name):  # "hf-hub:OWNER/NAME" is known to the hub only
-        raise ValueError(unknown("model", name, timm.list_models()))
+        require_name("model", name, timm.list_models())
 
     def build(**arguments: Any) -> nn.Module:
         return timm.create_model(name, pretrained=weights is None, **arguments)
@@ -108,9 +108,7 @@ def timm_forward(net: Any, inputs: Tensor) -> tuple[Tensor | None, Tensor]:
 
 def torchvision_network(name: str, weights: str | Path | None) -> Network:
     """A network of torchvision: see `rics_transforms.models.model.load_model`."""
-    names = list_models(module=torchvision.models)  # those that classify images
-    if name not in names:
-        raise ValueError(unknown("model", name, names))
+    require_name("model", name, list_models(module=torchvision.models))  # that classify images
     default = get_model_weights(name).DEFAULT
 
     def build(**arguments: Any) -> nn.Module:
@@ -223,17 +221,6 @@ def _few(names: Sequence[str]) -> str:
 
 
 # --- error messages ------------------------------------------------------------------------------
-
-
-def unknown(argument: str, name: str, names: Iterable[str]) -> str:
-    """An error message with the nearest names that there are.
-
-    Example:
-        >>> print(unknown("layer", "layr1", ["conv1", "layer1"]))
-        Expected `layer` to be a known name, but got 'layr1'; the nearest are: layer1, conv1.
-    """
-    near = ", ".join(difflib.get_close_matches(name, list(names), n=5, cutoff=0))
-    return f"Expected `{argument}` to be a known name, but got {name!r}; the nearest are: {near}."
 
 
 def first_line(error: Exception) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rics_transforms._arguments import Size, as_int
+from rics_transforms._arguments import Size, store_int
 
 Move = tuple[float, float]
 """(dy, dx) in pixels: how far the window moves over the scene if the shift tracks it, and else how
@@ -81,11 +81,11 @@ def size_of(image: Tensor) -> Size:
     return image.shape[-2], image.shape[-1]
 
 
-def check_samples(samples: int | None, seed: int, most: int) -> None:
-    """Raise unless both are ints in range: at most so many samples."""
-    as_int(seed, "seed", 0)
-    if samples is not None:
-        as_int(samples, "samples", 1, most)
+def store_samples(shift: Any, most: int) -> None:
+    """Read the `samples` of a shift, None or at most this many, and their `seed`."""
+    store_int(shift, "seed", 0)
+    if shift.samples is not None:
+        store_int(shift, "samples", 1, most)
 
 
 def sample(items: list[_T], count: int | None, seed: int) -> list[_T]:

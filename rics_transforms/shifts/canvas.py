@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rics_transforms._arguments import Size, as_int, lookup
+from rics_transforms._arguments import Size, lookup, store_int
 from rics_transforms._extras import needs
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.disturbances import resized
@@ -89,7 +89,7 @@ class Embedded(Shift):
     fill: Literal["black", "inpainted"] = "black"
 
     def __post_init__(self) -> None:
-        as_int(self.short, "short", 1)
+        store_int(self, "short", 1)
         lookup("fill", self.fill, _FILLS)
 
     def moves(self, n: Size) -> tuple[Move, ...]:
@@ -126,7 +126,7 @@ class Rescaled(Shift):
     short: int = 100
 
     def __post_init__(self) -> None:
-        as_int(self.short, "short", 1)
+        store_int(self, "short", 1)
 
     def moves(self, n: Size) -> tuple[Move, ...]:
         return (0, 0), (0, 0)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rics_transforms._arguments import Size, as_int, lookup
-from rics_transforms.shifts.base import Move, Shift, check_samples, cut, sample, size_of
+from rics_transforms._arguments import Size, lookup, store_int
+from rics_transforms.shifts.base import Move, Shift, cut, sample, size_of, store_samples
 from rics_transforms.shifts.fourier import fourier_shift
 
 ALL_CYCLIC = 32
@@ -42,8 +42,8 @@ class Cyclic(Shift):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        as_int(self.samples, "samples", 0)
-        as_int(self.seed, "seed", 0)
+        store_int(self, "samples", 0)
+        store_int(self, "seed", 0)
 
     def moves(self, n: Size) -> tuple[Move, ...]:
         if max(n) <= ALL_CYCLIC:
@@ -99,7 +99,7 @@ class Grid(Shift):
 
     def __post_init__(self) -> None:
         lookup("kind", self.kind, _GRIDS)
-        check_samples(self.samples, self.seed, len(_GRIDS[self.kind]) ** 2)
+        store_samples(self, len(_GRIDS[self.kind]) ** 2)
 
     def moves(self, n: Size) -> tuple[Move, ...]:
         grid = list(product(_GRIDS[self.kind], _GRIDS[self.kind]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms._arguments import Size, as_int, from_text
+from rics_transforms._arguments import Size, as_number, from_text, store_int
 from rics_transforms.shifts.base import cut
 
 
@@ -64,10 +63,7 @@ class Noise(Disturbance):
     deviation: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.deviation < math.inf:
-            raise ValueError(
-                f"Expected `deviation` to be finite and at least 0, but got {self.deviation!r}."
-            )
+        object.__setattr__(self, "deviation", as_number(self.deviation, "deviation", zero=True))
 
     def apply(self, scene: Tensor, corner: Size, n: Size, rng: np.random.Generator) -> Tensor:
         window = cut(scene, corner, n).movedim(0, -1)
@@ -90,7 +86,7 @@ class Jpeg(Disturbance):
     quality: int
 
     def __post_init__(self) -> None:
-        as_int(self.quality, "quality", 1, 100)
+        store_int(self, "quality", 1, 100)
 
     def apply(self, scene: Tensor, corner: Size, n: Size, rng: np.random.Generator) -> Tensor:
         if len(scene) not in (1, 3):
@@ -133,8 +129,7 @@ class Rescale(Disturbance):
     ratio: float = 15 / 16
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio <= 1:
-            raise ValueError(f"Expected `ratio` to be above 0 and up to 1, but got {self.ratio!r}.")
+        object.__setattr__(self, "ratio", as_number(self.ratio, "ratio", 1))
 
     def apply(self, scene: Tensor, corner: Size, n: Size, rng: np.random.Generator) -> Tensor:
         small = max(1, round(n[0] * self.ratio)), max(1, round(n[1] * self.ratio))

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from rics_transforms._arguments import Size, as_int
-from rics_transforms.shifts.base import Move, Shift, check_samples, cut, sample, size_of
+from rics_transforms._arguments import Size, store_int
+from rics_transforms.shifts.base import Move, Shift, cut, sample, size_of, store_samples
 from rics_transforms.shifts.disturbances import Disturbance, get_disturbance
 
 
@@ -53,8 +53,8 @@ class Realistic(Shift):
     then: Disturbance | str | None = None
 
     def __post_init__(self) -> None:
-        as_int(self.delta, "delta", 0)
-        check_samples(self.samples, self.seed, (2 * self.delta + 1) ** 2)
+        store_int(self, "delta", 0)
+        store_samples(self, (2 * self.delta + 1) ** 2)
         if isinstance(self.then, str):
             object.__setattr__(self, "then", get_disturbance(self.then))
         if not isinstance(self.then, Disturbance | None):

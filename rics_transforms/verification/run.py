@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from rics_transforms._arguments import Size, as_pair
+from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms._extras import require_command
 from rics_transforms.models.model import Model, as_model
 from rics_transforms.shifts import get_shift
@@ -124,7 +124,7 @@ def verify(
     if n is None and mapper is not None:
         raise ValueError("Expected `n` beside a `mapper`, but got none.")
     window = _window(images, shift) if n is None else as_pair(n, "n")
-    measure = Measurement(transform, shift, window, ready, None, seed)
+    measure = Measurement(transform, shift, window, ready, None, as_int(seed, "seed", 0))
     settings = _settings(measure, _reported(shift, deltas), neighbours)
     settings["source"] = str(getattr(images, "source", "given by the caller"))
     settings["command"] = command or _call(settings, getattr(images, "recipe", "images"))
@@ -209,11 +209,10 @@ def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:
     expected = f"Expected `deltas` to be one or more ints of at least 0, but got {deltas!r}."
     if not isinstance(deltas, Sequence) or isinstance(deltas, str):
         raise TypeError(expected)
-    if any(isinstance(d, bool) or not isinstance(d, int) for d in deltas):
-        raise TypeError(expected)
-    if not deltas or min(deltas) < 0:
+    if not deltas:
         raise ValueError(expected)
-    return tuple(sorted(set(deltas)))
+    read = {as_int(delta, f"deltas[{number}]", 0) for number, delta in enumerate(deltas)}
+    return tuple(sorted(read))
 
 
 def _window(images: Iterable[Scene], shift: Shift) -> Size:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rics_transforms._arguments import as_int
+
 Scene = Tensor | tuple[str, Tensor] | tuple[str, Tensor, int | None]
 
 
@@ -28,9 +30,8 @@ def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
         raise ValueError(
             f"Expected scenes of shape [C, H, W], but got {tuple(scene.shape)} for {name!r}."
         )
-    if isinstance(label, bool) or not isinstance(label, int | None):
-        raise TypeError(f"Expected the label of {name!r} to be an int, but got {label!r}.")
-    return str(name), _as_grey_levels(scene, name), label
+    number_of_class = None if label is None else as_int(label, f"label of {name!r}")
+    return str(name), _as_grey_levels(scene, name), number_of_class
 
 
 def _as_grey_levels(scene: Tensor, name: str) -> Tensor:

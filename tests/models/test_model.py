@@ -227,7 +227,7 @@ def test_own_models_with_weights_and_options(own: str, tmp_path: Path) -> None:
 
 
 def test_own_models_that_are_not_there(own: str) -> None:
-    with pytest.raises(ValueError, match="got 'netwrk'; the nearest are: network, "):
+    with pytest.raises(ValueError, match="got 'netwrk'; did you mean 'network'"):
         load_model(f"{own}:netwrk")
     with pytest.raises(ValueError, match="Expected a module 'no_such_module', installed or in /"):
         load_model("no_such_module:network")
@@ -251,8 +251,8 @@ def test_specs_say_where_from(spec: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "Expected `batch_size` to be 1 or more, but got 0."),
-        ({"layer": "cnov"}, "Expected `layer` to be a .* got 'cnov'; the nearest are: conv, "),
+        ({"batch_size": 0}, "Expected `batch_size` to be a positive int, but got 0."),
+        ({"layer": "cnov"}, "Expected `layer` to be one of .* got 'cnov'; did you mean 'conv'"),
         ({"device": "nowhere"}, "Expected `device` to be one that .*, but got 'nowhere': "),
         ({"device": "cuda:99"}, "Expected `device` to be one that .*, but got 'cuda:99': "),
     ],

@@ -122,9 +122,9 @@ def test_timm_without_a_classifier(timm: Any, tmp_path: Path) -> None:
 
 
 def test_names_that_timm_and_torchvision_do_not_know(timm: Any) -> None:
-    with pytest.raises(ValueError, match="got 'resnt18'; the nearest are: resnet18, "):
+    with pytest.raises(ValueError, match="got 'resnt18'; the nearest are: resnet18"):
         load_model("timm:resnt18")
-    with pytest.raises(ValueError, match="got 'resnt18'; the nearest are: resnet18, "):
+    with pytest.raises(ValueError, match="got 'resnt18'; the nearest are: resnet18"):
         load_model("torchvision:resnt18")
     with pytest.raises(ValueError, match="but got 'fcn_resnet50'"):
         load_model("torchvision:fcn_resnet50")

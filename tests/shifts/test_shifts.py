@@ -650,7 +650,7 @@ def test_types_that_are_refused(make: Any) -> None:
 
 def test_infinite_noise_is_refused() -> None:
     for deviation in (math.inf, math.nan):
-        with pytest.raises(ValueError, match="Expected `deviation` to be finite"):
+        with pytest.raises(ValueError, match="Expected `deviation` to be a non-negative number"):
             Noise(deviation)
 
 
