@@ -3,10 +3,11 @@
     image -> integer image -> score map -> origin    -> crop
              exact            scores       selection    crop
 
-`RICSCrop` is the whole way as a torchvision v2 transform; `verify` measures how often a shifted
-window finds the same crop, against the bounds in `theory`.
+`RICSCrop` does all of this as a torchvision v2 transform; `verify` measures how often a shifted
+window finds the same crop, and compares the result with the bounds in `theory`.
 
-A name is imported when it is first used, so that `rics --help` need not wait for torch.
+Names and submodules are imported when they are first used, so that `rics --help` need not wait for
+torch.
 """
 
 from importlib import import_module
@@ -46,10 +47,14 @@ _HOMES = {
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
+_SUBMODULES = ("data", "engine", "models", "report", "shifts", "theory")
+
 __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
@@ -58,4 +63,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_SUBMODULES})

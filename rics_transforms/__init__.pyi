@@ -1,3 +1,9 @@
+from rics_transforms import data as data
+from rics_transforms import engine as engine
+from rics_transforms import models as models
+from rics_transforms import report as report
+from rics_transforms import shifts as shifts
+from rics_transforms import theory as theory
 from rics_transforms._version import __version__ as __version__
 from rics_transforms.certificates import Certificate as Certificate
 from rics_transforms.certificates import certify as certify

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,10 @@ FLOORS = {
 """What each part may import of the others; itself it may always. `cli` stands above them all."""
 
 
+SLOW = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "rich", "PIL", "skimage", "jinja2"}
+"""What takes long to import."""
+
+
 # --- what an import loads ------------------------------------------------------------------------
 
 
@@ -70,8 +75,36 @@ def test_importing_the_transform_loads_nothing_optional_and_prints_nothing() -> 
 
 
 def test_importing_the_command_does_not_wait_for_torch() -> None:
-    slow = {"torch", "torchvision", "numpy", "rich", "PIL"}
-    assert not loaded(f"import {PACKAGE}.cli.commands") & slow
+    assert not loaded(f"import {PACKAGE}.cli.commands") & SLOW
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["verify", "--help"], 0),
+        (["verify", "--nothing"], 2),
+        (["verify", "--output", "out"], 2),
+        (["crop", "in", "out", "--k", "140", "--resize", "0"], 2),
+        (["bound", "--n", "large", "--k", "140"], 2),
+    ],
+    ids=str,
+)
+def test_help_and_usage_errors_do_not_wait_for_torch(arguments: list[str], code: int) -> None:
+    script = (
+        f"import sys, {PACKAGE}.cli\n"
+        f"sys.argv = ['rics', *{arguments}]\n"
+        "try:\n"
+        f"    {PACKAGE}.cli.main()\n"
+        "finally:\n"
+        "    print('--', *{name.partition('.')[0] for name in sys.modules}, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    printed, _, names = done.stdout.partition("--\n")
+    assert "Usage: rics" in printed + done.stderr or "version" in printed
+    assert "click" in names.split() and not SLOW & set(names.split())
 
 
 # --- who imports whom ----------------------------------------------------------------------------
@@ -188,12 +221,38 @@ def test_type_checkers_see_the_same_names() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+    submodules = [homes.pop(name) for name in SUBMODULES]
+    assert set(submodules) == {PACKAGE}
     version = homes.pop("__version__")
     assert version == f"{PACKAGE}._version"
     assert sorted(map(str, homes)) == sorted(rics_transforms.__all__)
     for name, home in homes.items():
         here = getattr(importlib.import_module(str(home)), str(name))
         assert getattr(rics_transforms, str(name)) is here
+
+
+SUBMODULES = ["data", "engine", "models", "report", "shifts", "theory"]
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_submodules_are_attributes(name: str) -> None:
+    assert name in dir(rics_transforms)
+    script = f"import {PACKAGE}; assert {PACKAGE}.{name}.__name__ == '{PACKAGE}.{name}'"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_star_imports_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec(f"from {PACKAGE} import *", names)
+    assert (
+        names.keys() - {"__builtins__"} == set(rics_transforms.__all__) <= set(dir(rics_transforms))
+    )
+
+
+@pytest.mark.parametrize("name", sorted(rics_transforms.__all__))
+def test_public_names_can_be_pickled(name: str) -> None:
+    public = getattr(rics_transforms, name)
+    assert pickle.loads(pickle.dumps(public)) is public
 
 
 @pytest.mark.parametrize("name", sorted(rics_transforms.__all__))

@@ -1,1 +1,5 @@
 """Images in files: to crop, and to measure on."""
+
+from rics_transforms.data.photos import Scenes, folder_scenes, scenes
+
+__all__ = ["Scenes", "folder_scenes", "scenes"]
