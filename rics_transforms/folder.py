@@ -31,8 +31,8 @@ from uuid import uuid4
 import PIL.ImageOps
 import torch
 
-import rics_transforms
 from rics_transforms._arguments import as_int, as_pair, require_name
+from rics_transforms._version import __version__
 from rics_transforms.data.files import (
     FORMATS,
     central,
@@ -98,7 +98,7 @@ class Recipe:
         score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
         field = None if self.field is None else list(self.field)
         mine = {"k": list(self.k), "score": score, "resize": self.resize, "field": field}
-        return {**mine, "format": self.format, "version": rics_transforms.__version__}
+        return {**mine, "format": self.format, "version": __version__}
 
 
 class _Job(NamedTuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,3 +147,16 @@ def random_image(*shape: int, seed: int = 0, high: int = 256) -> Tensor:
     """Uniform random pixels below `high`, uint8."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(high, shape, generator=generator, dtype=torch.uint8)
+
+
+def deep_png() -> bytes:
+    """A black image file, RGB with 16 bits per channel, which Pillow reads but does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 40, 32, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(6 * 40)) * 32)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body

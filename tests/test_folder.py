@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,8 @@ from torchvision.transforms import v2
 from rics_transforms import RICSCrop, folder, locate, rics_crop
 from rics_transforms.data.files import encode, find_images
 from rics_transforms.folder import FolderReport, crop_folder
+
+from .conftest import deep_png
 
 ROOT = Path(__file__).parents[1]
 K = (20, 24)
@@ -264,19 +264,6 @@ def test_failures_are_listed_and_the_rest_is_done(photos: Path, tmp_path: Path) 
     again = run(photos, tmp_path / "out")
     assert [origin.path for origin in again.written] == ["torn.png"]
     assert (again.skipped, len(again.failures)) == (10, 3)
-
-
-def deep_png() -> bytes:
-    """RGB with 16 bits per channel."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", 40, 32, 16, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + bytes(6 * 40)) * 32)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def test_what_cannot_be_written_stops_the_run(

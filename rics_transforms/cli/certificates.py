@@ -69,7 +69,9 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
 
 def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> dict[str, Any]:
     found = transform.certify(scene, delta, n=n)
-    top, left = ((side - length) // 2 for side, length in zip(scene.shape[-2:], n, strict=True))
+    from rics_transforms.engine.images import middle
+
+    top, left = middle((scene.shape[-2], scene.shape[-1]), n)
     window = scene[:, top : top + n[0], left : left + n[1]]
     return {
         "id": name,

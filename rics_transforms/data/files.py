@@ -1,4 +1,4 @@
-"""Files of images: finding, reading, resizing and encoding them without loss."""
+"""Image files: finding, reading, resizing and lossless encoding."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import PIL.ImageOps
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-IMAGES = frozenset(
+from rics_transforms.engine.images import as_colours
+
+SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
     | {".tga", ".tif", ".tiff", ".webp"}
 )
-
+"""Of files that are images."""
 
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -24,17 +26,23 @@ FORMATS: dict[str, dict[str, Any]] = {
     "bmp": {"format": "BMP"},
     "webp": {"format": "WEBP", "lossless": True, "exact": True, "method": 4},
 }
+"""How Pillow saves crops without loss, by suffix."""
 
 
-def open_image(path: str | Path) -> tuple[PIL.Image.Image, str]:
+def open_image(path: str | Path, *, lossless: bool = True) -> tuple[PIL.Image.Image, str]:
     """An image file, upright as its EXIF says, and the name of its format.
+
+    Args:
+        path: the file.
+        lossless: whether to refuse files of which Pillow reads 8 of 16 bits per colour.
 
     Raises:
         OSError: if it cannot be read.
         ValueError: if reading it would lose colour depth.
     """
     with PIL.Image.open(path) as file:
-        _require_depth(file)
+        if lossless:
+            _require_depth(file)
         return PIL.ImageOps.exif_transpose(file), file.format or ""
 
 
@@ -47,23 +55,18 @@ def _require_depth(file: PIL.Image.Image) -> None:
 
 def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
     """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`."""
-    resized: PIL.Image.Image = F.resize(_smooth(image), [side], InterpolationMode.BICUBIC)
+    resized: PIL.Image.Image = F.resize(as_colours(image), [side], InterpolationMode.BICUBIC)
     return resized
-
-
-def _smooth(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The image in a mode that can be interpolated: palettes and bits become colours and greys."""
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return image
 
 
 def central(
     image: PIL.Image.Image, field: tuple[int, int] | None
 ) -> tuple[PIL.Image.Image, tuple[int, int]]:
-    """The centred field, and its (top, left) as in torchvision's `CenterCrop`."""
+    """The centred field, and its (top, left) as in torchvision's `CenterCrop`.
+
+    Crops of files replace those of `CenterCrop`, whose place is rounded to even. Windows of scenes
+    are placed by `rics_transforms.engine.images.middle` instead.
+    """
     if field is None:
         return image, (0, 0)
     (height, width), (h, w) = (image.height, image.width), field
@@ -79,7 +82,8 @@ def encode(image: PIL.Image.Image, wished: str = "png") -> tuple[str, bytes]:
 
     Args:
         image: the image; of its `info` the ICC profile and the transparency are kept.
-        wished: "png", "webp", "tif" or "bmp"; what it cannot hold becomes PNG or else TIFF.
+        wished: "png", "webp", "tif" or "bmp"; an image that it cannot hold becomes PNG, or TIFF
+            if PNG cannot hold it either.
 
     Returns:
         (suffix without a dot, content of the file).
@@ -98,7 +102,7 @@ def encode(image: PIL.Image.Image, wished: str = "png") -> tuple[str, bytes]:
         file = io.BytesIO()
         try:
             image.save(file, **FORMATS[suffix], **({"icc_profile": profile} if profile else {}))
-        except (OSError, ValueError, KeyError):  # the format does not know the mode
+        except (OSError, ValueError, KeyError):  # the format lacks this mode
             continue
         with PIL.Image.open(io.BytesIO(file.getvalue())) as back:
             if _same(image, back):
@@ -130,7 +134,7 @@ def find_images(source: str | Path, leave_out: str | Path | None = None) -> list
 
     Args:
         source: folder to search.
-        leave_out: folder whose content does not count, such as the crops.
+        leave_out: folder to skip, such as that of the crops.
 
     Raises:
         ValueError: if there are none.
@@ -150,10 +154,10 @@ def find_images(source: str | Path, leave_out: str | Path | None = None) -> list
             continue
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images = [f for f in files if _suffix(f) in IMAGES and not f.startswith(".")]
+        images = [f for f in files if _suffix(f) in SUFFIXES and not f.startswith(".")]
         names += [Path(folder, f).relative_to(source).as_posix() for f in images]
     if not names:
-        known = ", ".join(sorted(s[1:] for s in IMAGES))
+        known = ", ".join(sorted(s[1:] for s in SUFFIXES))
         raise ValueError(f"Expected images in {str(source)!r} ({known}), but found none.")
     return sorted(names)
 

@@ -1,4 +1,4 @@
-"""Real photographs to measure on: those inside scikit-image's wheel, or any folder of images."""
+"""Photographs to measure on: those that ship with scikit-image, or any folder of images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
 
-import PIL.ImageOps
+import PIL.Image
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import as_int
 from rics_transforms._extras import needs
+from rics_transforms.data.files import find_images, open_image
+from rics_transforms.engine.images import middle
 
 Scene = tuple[str, Tensor]
 
@@ -35,26 +37,23 @@ PHOTOGRAPHS = (
     "rocket.jpg",
 )
 """The photographs in scikit-image's wheel with a short side of 300 px or more. Left out: drawings,
-scans of text, and `motorcycle_right`, which is `motorcycle_left` over again, shifted."""
+scans of text, and `motorcycle_right`, a shifted view of what `motorcycle_left` shows."""
 
 
 FLAT = 8.0
-"""Tiles whose standard deviation over all pixels is below this many grey levels are left out."""
+"""Tiles with a smaller standard deviation over all pixels, in grey levels, are left out."""
 
 
 SCALES = 8
 """How many scales `scenes` tries: at the last one a photograph is 8 scenes high."""
 
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-
 class Scenes:
-    """Named scenes, uint8 ``[3, size, size]``, made anew each time they are iterated over.
+    """Named scenes, uint8 ``[3, size, size]``, created again in each iteration.
 
     Attributes:
         count: how many there are, if all files can be read.
-        recipe: the expression that makes these scenes.
+        recipe: a Python expression for these scenes.
         unreadable: files that could not be read, so far; complete after the first iteration.
     """
 
@@ -91,20 +90,20 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
 
     Every photograph is resized to a short side of 1, 2, 3, ... times `size` (bicubic, antialiased;
     small photographs are enlarged) and cut into tiles that do not overlap, until there are enough.
-    All tiles of a scale are taken, save near-constant ones (standard deviation below 8 grey
-    levels), and grey photographs are repeated to RGB. Nothing is downloaded.
+    All tiles of a scale are taken except near-constant ones (standard deviation below 8 grey
+    levels); grey photographs are repeated to RGB. Nothing is downloaded.
 
     Tiles of one photograph resemble each other, the more so across scales, and there are only 15
-    photographs: good for a check on every machine, while `folder_scenes` over a data set is the
-    better sample.
+    photographs: enough for a check on any machine. `folder_scenes` of a data set is a better
+    sample.
 
     Args:
         size: side of a scene in pixels.
         minimum: how many scenes at least.
 
     Returns:
-        An iterable of ``(id, uint8 [3, size, size])``, always the same in the same order, whose
-        `source` says how many photographs it draws on.
+        An iterable of ``(id, uint8 [3, size, size])``, always the same in the same order; its
+        `source` names the number of photographs.
 
     Raises:
         ValueError: for a size or a minimum below 1, or more scenes than 8 scales give.
@@ -156,9 +155,9 @@ def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator
 def folder_scenes(path: str | Path, size: int) -> Scenes:
     """One square scene per image of a folder: the centre, at a short side of `size`.
 
-    Files are found recursively by their suffix and sorted. Images are turned as their EXIF says,
-    converted to RGB, resized (bicubic, antialiased) and read one by one; the ones that cannot be
-    read are left out and listed by `unreadable` and in `source`.
+    Files are found recursively by their suffix, hidden ones left out, and sorted. They are read one
+    by one: turned as their EXIF says, converted to RGB and resized (bicubic, antialiased). Files
+    that cannot be read are left out and listed by `unreadable` and in `source`.
 
     Args:
         path: the folder.
@@ -178,29 +177,24 @@ def folder_scenes(path: str | Path, size: int) -> Scenes:
         [('grey.png', torch.Size([3, 40, 40]))]
     """
     size = as_int(size, "size", 1)
-    root = Path(path)
-    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    if not files:
-        known = ", ".join(sorted(SUFFIXES))
-        raise ValueError(f"Expected a folder with images ({known}), but got {str(path)!r}.")
+    root, names = Path(path), find_images(path)
 
     def make(unreadable: list[str]) -> Iterator[Scene]:
-        for file in files:
-            name = file.relative_to(root).as_posix()
+        for name in names:
             try:
-                scene = _centre(_open(file), size)
+                scene = _centre(_open(root / name), size)
             except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
                 unreadable.append(name)
             else:
                 yield name, scene
 
     recipe = f"folder_scenes({str(path)!r}, {size})"
-    return Scenes(make, len(files), f"images of {root}", recipe)
+    return Scenes(make, len(names), f"images of {root}", recipe)
 
 
 def _centre(photo: PIL.Image.Image, size: int) -> Tensor:
     pixels: Tensor = F.pil_to_tensor(_resize(photo, size))
-    top, left = (pixels.shape[-2] - size) // 2, (pixels.shape[-1] - size) // 2
+    top, left = middle((pixels.shape[-2], pixels.shape[-1]), (size, size))
     return pixels[:, top : top + size, left : left + size].clone()
 
 
@@ -208,12 +202,14 @@ def _centre(photo: PIL.Image.Image, size: int) -> Tensor:
 
 
 def _open(path: Path) -> PIL.Image.Image:
-    with PIL.Image.open(path) as image:
-        return PIL.ImageOps.exif_transpose(image).convert("RGB")
+    return open_image(path, lossless=False)[0].convert("RGB")
 
 
 def _resize(photo: PIL.Image.Image, short: int) -> PIL.Image.Image:
-    """The photograph at a given short side, the long one rounded up."""
+    """The photograph at a given short side, the long one rounded up.
+
+    `files.resize_shorter` rounds it down, as torchvision does, and would make other scenes.
+    """
     least = min(photo.size)
     width, height = (ceil(side * short / least) for side in photo.size)
     return photo.resize((width, height), PIL.Image.Resampling.BICUBIC)

@@ -57,10 +57,19 @@ def check_crop(size: Size, pixels: Tensor) -> None:
 
 def from_pil(image: PIL.Image.Image) -> Tensor:
     """The image as a tensor of its colours (not palette indices, not truncated 16-bit values)."""
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode.startswith("I;16"):
-        image = image.convert("I")
-    elif image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    image = image.convert("I") if image.mode.startswith("I;16") else as_colours(image)
     return F.pil_to_tensor(image)
+
+
+def as_colours(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The image with colours in place of palette indices, and greys in place of single bits."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image
+
+
+def middle(outer: Size, inner: Size) -> Size:
+    """(top, left) of the window of size `inner` in the middle of `outer`, rounded down."""
+    return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2

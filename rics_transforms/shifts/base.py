@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size, store_int
+from rics_transforms.engine.images import middle
 
 Move = tuple[float, float]
 """(dy, dx) in pixels: how far the window moves over the scene if the shift tracks it, and else how
@@ -42,7 +43,7 @@ class Shift(ABC):
 
     def corner(self, scene: Size, n: Size) -> Size:
         """(top, left) of the window in the middle of a scene of this height and width."""
-        return (scene[0] - n[0]) // 2, (scene[1] - n[1]) // 2
+        return middle(scene, n)
 
     def views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
         """One view per move, in their order, each made when it is asked for.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size, lookup, store_int
 from rics_transforms._extras import needs
+from rics_transforms.engine.images import middle
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.disturbances import resized
 
@@ -166,7 +167,7 @@ def shrunk(image: Tensor, short: int, room: Size) -> Tensor:
     least = min(height, width)
     small = resized(image, (round(height * short / least), round(width * short / least)))
     kept = min(small.shape[-2], room[0]), min(small.shape[-1], room[1])
-    return cut(small, ((small.shape[-2] - kept[0]) // 2, (small.shape[-1] - kept[1]) // 2), kept)
+    return cut(small, middle(size_of(small), kept), kept)
 
 
 def random_place(size: Size, room: Size, rng: np.random.Generator) -> Size:

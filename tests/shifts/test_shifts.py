@@ -602,10 +602,10 @@ def test_disturbances_by_name(name: str) -> None:
         ),
         ("zzz", "one of cyclic, .*, but got 'zzz'\\."),
         ("realistic:5", "to be name:option=value,..., but got 'realistic:5'"),
-        ("cyclic:delta=3", "Expected options that `cyclic` has, .*samples.*unexpected.*'delta'"),
-        ("half:kind=integer", "Expected options that `half` has, .* 'kind'"),
+        ("cyclic:delta=3", "Expected options that `cyclic` has .samples, seed.*'delta'"),
+        ("half:kind=integer", "Expected options that `half` has .samples, seed.*'kind'"),
         ("realistic:then=jpg:quality=3", "`disturbance` to be one of .*; did you mean 'jpeg'"),
-        ("realistic:then=jpeg", "Expected options that `jpeg` has, .*missing.*'quality'"),
+        ("realistic:then=jpeg", "Expected options that `jpeg` has .quality.*missing.*'quality'"),
         ("realistic:delta=-1", "Expected `delta` to be a non-negative int, but got -1."),
         (
             "realistic:delta=1,samples=10",
@@ -620,8 +620,11 @@ def test_disturbances_by_name(name: str) -> None:
         ("rescaled:short=0", "Expected `short` to be a positive int, but got 0."),
         ("embedded:fill=blck", "`fill` to be one of black, inpainted, .*; did you mean 'black'"),
         ("realistic:then=jpeg:quality=0", "`quality` to be an int from 1 to 100, but got 0."),
-        ("realistic:then=noise:deviation=-1", "finite and at least 0, but got -1."),
-        ("realistic:then=rescale:ratio=0", "`ratio` to be above 0 and up to 1, but got 0."),
+        ("realistic:then=noise:deviation=-1", "a non-negative number, but got -1."),
+        (
+            "realistic:then=rescale:ratio=0",
+            "`ratio` to be a positive number of at most 1, but got 0.",
+        ),
     ],
 )
 def test_texts_that_are_refused(text: str, message: str) -> None:
