@@ -623,7 +623,7 @@ def test_disturbances_by_name(name: str) -> None:
         ("realistic:then=noise:deviation=-1", "a non-negative number, but got -1."),
         (
             "realistic:then=rescale:ratio=0",
-            "`ratio` to be a positive number of at most 1, but got 0.",
+            "`ratio` .* a positive number of at most 1, but got 0.",
         ),
     ],
 )
