@@ -479,7 +479,7 @@ def test_the_rest_of_the_arguments() -> None:
 
 
 def test_the_target_is_a_probability() -> None:
-    message = r"^Expected `target` to be a number above 0 and at most 1, but got "
+    message = r"^Expected `target` to be a positive number of at most 1, but got "
     for target in (0, -0.5, 1.01, 90, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=message):
             theory.crop_size_for(224, 1, target)
