@@ -68,11 +68,11 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
 
 
 def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> dict[str, Any]:
-    found = transform.certify(scene, delta, n=n)
     from rics_transforms.engine.images import middle
+    from rics_transforms.shifts.base import cut, size_of
 
-    top, left = middle((scene.shape[-2], scene.shape[-1]), n)
-    window = scene[:, top : top + n[0], left : left + n[1]]
+    found = transform.certify(scene, delta, n=n)
+    window = cut(scene, middle(size_of(scene), n), n)
     return {
         "id": name,
         "certified": found.certified,

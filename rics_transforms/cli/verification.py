@@ -18,7 +18,6 @@ from rics_transforms.cli.shared import Pair, console, one_line, progress_bar, si
 if TYPE_CHECKING:
     from rics_transforms.data.photos import Scenes
     from rics_transforms.models.model import Model
-    from rics_transforms.shifts.base import Shift
     from rics_transforms.verification.results import ShiftReport
 
 RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
@@ -109,13 +108,12 @@ def verify(
     """
     from torchvision.transforms import v2
 
-    from rics_transforms.shifts.cyclic import Cyclic, Grid
     from rics_transforms.transform import RICSCrop
+    from rics_transforms.verification.run import as_shift
 
-    shift = _shift(shifts, deltas)
+    shift = as_shift(shifts, deltas)
     scenes = _scenes(path, max(shift.room(n)), limit, labels)
-    cyclic = isinstance(shift, Cyclic | Grid)
-    rule = RICSCrop(k, score=score, shifts="cyclic" if cyclic else "realistic")
+    rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
     def measured(label: str, transform: Any, file: str) -> ShiftReport:
@@ -165,13 +163,6 @@ def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> N
 
 
 # --- what goes in --------------------------------------------------------------------------------
-
-
-def _shift(text: str, deltas: Sequence[int]) -> Shift:
-    from rics_transforms.shifts import get_shift
-    from rics_transforms.shifts.windows import Realistic
-
-    return Realistic(max(deltas)) if text == "realistic" else get_shift(text)
 
 
 def _model(spec: str | None, *, weights: Path | None, layer: str | None, device: str,

@@ -14,8 +14,9 @@ from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine.exact import integer_image
+from rics_transforms.engine.images import middle
 from rics_transforms.report.figures import Trace
-from rics_transforms.shifts.base import Move
+from rics_transforms.shifts.base import Move, size_of
 from rics_transforms.verification.metrics import classes
 from rics_transforms.verification.records import Record
 from rics_transforms.verification.results import ShiftReport
@@ -77,8 +78,7 @@ def find_scenes(
 
 def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
     """Scenes of another size would show other pixels than were measured."""
-    height, width = report.settings["n"]
-    centre = (scene.shape[-2] - height) // 2, (scene.shape[-1] - width) // 2
+    centre = middle(size_of(scene), report.settings["n"])
     if record.window != centre:
         raise ValueError(
             f"Expected `scenes` to be those of the report, with the window of {record.id!r} at "

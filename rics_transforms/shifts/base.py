@@ -1,11 +1,24 @@
-"""What every kind of shift is: moves, and one view of a scene for each of them."""
+"""What all kinds of shifts share: a list of moves, and one view of a scene for each move.
+
+A new kind of shift needs `Shift.moves` and `Shift._views`. What else a measurement asks of a shift
+has a default, which holds for views that are not windows of the scene:
+
+| | default | overridden by |
+|---|---|---|
+| `tracks` | False | `Realistic` |
+| `wraps` | False | `Cyclic`, `Grid` |
+| `room` | the window itself | every shift that needs more, or less |
+| `deltas` | none: one row for all moves | `Realistic` |
+| `disturbance` | None | `Realistic` |
+| `theory_for` | None | `Realistic`, `Cyclic`, `Grid` |
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +28,12 @@ from rics_transforms._arguments import Size, store_int
 from rics_transforms.engine.images import middle
 
 Move = tuple[float, float]
-"""(dy, dx) in pixels: how far the window moves over the scene if the shift tracks it, and else how
+"""(dy, dx) in pixels: how far the window moves over the scene if the shift tracks it, otherwise how
 far the content moves in the window, as in `Tensor.roll`."""
+
+
+Rule = Literal["realistic", "cyclic"]
+"""The kind of shifts that a crop rule is made for, and that a theorem is about."""
 
 
 _T = TypeVar("_T")
@@ -24,14 +41,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Shift(ABC):
-    """A family of shifts, of which the first is none.
+    """A family of shifts; the first one moves nothing.
 
     Attributes:
-        tracks: whether all views are windows of the scene, so that places in them compare: pixel p
-            of a view shows what the scene has at ``corner + move + p``.
+        tracks: whether all views are windows of the scene, so that places in them can be compared:
+            pixel p of a view shows what the scene has at ``corner + move + p``. All moves are then
+            whole numbers.
+        wraps: whether the content of the window is rolled, so that what leaves on one side enters
+            on the other; rules for cyclic shifts are made for these.
     """
 
     tracks: ClassVar[bool] = False
+    wraps: ClassVar[bool] = False
 
     @abstractmethod
     def moves(self, n: Size) -> tuple[Move, ...]:
@@ -42,19 +63,38 @@ class Shift(ABC):
         return n
 
     def corner(self, scene: Size, n: Size) -> Size:
-        """(top, left) of the window in the middle of a scene of this height and width."""
+        """(top, left) of the unmoved window in a scene of this height and width: its middle."""
         return middle(scene, n)
 
+    def deltas(self, asked: Sequence[int]) -> tuple[int, ...]:
+        """The largest moves that get rows of their own, of those asked for.
+
+        Empty if moves are not ordered by size: then one row covers all of them.
+        """
+        return ()
+
+    @property
+    def disturbance(self) -> str | None:
+        """What changes the pixels of every view but the reference, as text; None if nothing does.
+
+        If a shift tracks the scene and has no disturbance, its views are exact windows.
+        """
+        return None
+
+    def theory_for(self, rule: Rule) -> Rule | None:
+        """The theorems that bound a rule for these shifts: realistic ones, cyclic ones, or none."""
+        return None
+
     def views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
-        """One view per move, in their order, each made when it is asked for.
+        """One view per move, in the order of the moves, each made when it is asked for.
 
         Args:
-            scene: uint8 ``[C, H, W]``, at least as large as `room` says.
+            scene: uint8 ``[C, H, W]``, at least as large as `room`.
             n: height and width of a view.
-            rng: where the randomness of this scene comes from.
+            rng: source of randomness for this scene.
 
         Yields:
-            uint8 ``[C, n_h, n_w]`` (`Grid` has an exception). May share memory with the scene.
+            uint8 ``[C, n_h, n_w]`` (`Grid` also makes float32). May share memory with the scene.
 
         Raises:
             TypeError: for another dtype.
@@ -74,7 +114,7 @@ class Shift(ABC):
 
     @abstractmethod
     def _views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
-        """The views of a scene that fits."""
+        """The views of a scene that is large enough."""
 
 
 def size_of(image: Tensor) -> Size:
@@ -90,7 +130,7 @@ def store_samples(shift: Any, most: int) -> None:
 
 
 def sample(items: list[_T], count: int | None, seed: int) -> list[_T]:
-    """So many of the items, at random without repetition, in their order; all if None."""
+    """Draw `count` items at random without replacement, in their order; all of them if None."""
     if count is None:
         return items
     chosen = np.random.default_rng(seed).choice(len(items), count, replace=False)

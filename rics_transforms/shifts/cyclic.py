@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size, lookup, store_int
-from rics_transforms.shifts.base import Move, Shift, cut, sample, size_of, store_samples
+from rics_transforms.shifts.base import Move, Rule, Shift, cut, sample, size_of, store_samples
 from rics_transforms.shifts.fourier import fourier_shift
 
 ALL_CYCLIC = 32
@@ -38,6 +38,7 @@ class Cyclic(Shift):
         (1024, ((0, 0), (0, 63), (63, 0), (63, 63)))
     """
 
+    wraps: ClassVar[bool] = True
     samples: int = 64
     seed: int = 0
 
@@ -52,6 +53,9 @@ class Cyclic(Shift):
         down, across = (torch.randint(side, (self.samples,), generator=draw).tolist() for side in n)
         corners = product((0, n[0] - 1), (0, n[1] - 1))
         return (*corners, *zip(down, across, strict=True))
+
+    def theory_for(self, rule: Rule) -> Rule | None:
+        return "cyclic" if rule == "cyclic" else None
 
     def _views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
         window = cut(scene, self.corner(size_of(scene), n), n)
@@ -93,6 +97,7 @@ class Grid(Shift):
         65
     """
 
+    wraps: ClassVar[bool] = True
     kind: Literal["integer", "half", "fractional"]
     samples: int | None = None
     seed: int = 0
@@ -104,6 +109,9 @@ class Grid(Shift):
     def moves(self, n: Size) -> tuple[Move, ...]:
         grid = list(product(_GRIDS[self.kind], _GRIDS[self.kind]))
         return ((0, 0), *sample(grid, self.samples, self.seed))
+
+    def theory_for(self, rule: Rule) -> Rule | None:
+        return "cyclic" if rule == "cyclic" and self.kind == "integer" else None
 
     def _views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
         window = cut(scene, self.corner(size_of(scene), n), n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from rics_transforms._arguments import Size, store_int
-from rics_transforms.shifts.base import Move, Shift, cut, sample, size_of, store_samples
+from rics_transforms.shifts.base import Move, Rule, Shift, cut, sample, size_of, store_samples
 from rics_transforms.shifts.disturbances import Disturbance, get_disturbance
 
 
@@ -67,6 +67,16 @@ class Realistic(Shift):
         margin = self.then.margin if isinstance(self.then, Disturbance) else 0
         reach = 2 * (self.delta + margin)
         return n[0] + reach, n[1] + reach
+
+    def deltas(self, asked: Sequence[int]) -> tuple[int, ...]:
+        return tuple(d for d in asked if d <= self.delta) or (self.delta,)
+
+    @property
+    def disturbance(self) -> str | None:
+        return None if self.then is None else repr(self.then)
+
+    def theory_for(self, rule: Rule) -> Rule | None:
+        return "realistic" if rule == "realistic" and self.then is None else None
 
     def _windows(self) -> tuple[Size, ...]:
         side = range(-self.delta, self.delta + 1)

@@ -23,7 +23,6 @@ from rics_transforms._arguments import Size
 from rics_transforms.engine.scores import Score
 from rics_transforms.models.model import Model, Output
 from rics_transforms.shifts.base import Move, Shift
-from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.equivariance import feature_difference, nonshiftability
 from rics_transforms.verification.records import Record
 
@@ -213,7 +212,7 @@ class Measurement:
 
     def _seen(self, name: str, scene: Tensor) -> Iterator[View]:
         if self.shifts.tracks and locates(self.transform):
-            if isinstance(self.shifts, Realistic) and self.shifts.then is None:
+            if self.shifts.disturbance is None:
                 return self._windows(scene)
             return self._located(name, scene)
         return self._transformed(name, scene)

@@ -118,14 +118,14 @@ def verify(
     """
     require_command()
     deltas = _as_deltas(deltas)
-    shift = _as_shift(shifts, deltas)
+    shift = as_shift(shifts, deltas)
     ready = None if model is None else as_model(model)
     each = mapper or in_order
     if n is None and mapper is not None:
         raise ValueError("Expected `n` beside a `mapper`, but got none.")
     window = _window(images, shift) if n is None else as_pair(n, "n")
     measure = Measurement(transform, shift, window, ready, None, as_int(seed, "seed", 0))
-    settings = _settings(measure, _reported(shift, deltas), neighbours)
+    settings = _settings(measure, shift.deltas(deltas), neighbours)
     settings["source"] = str(getattr(images, "source", "given by the caller"))
     settings["command"] = command or _call(settings, getattr(images, "recipe", "images"))
     if neighbours is not None:
@@ -194,15 +194,9 @@ def _with_gallery(
 # --- arguments and settings ----------------------------------------------------------------------
 
 
-def _as_shift(shifts: str | Shift, deltas: Sequence[int]) -> Shift:
+def as_shift(shifts: str | Shift, deltas: Sequence[int]) -> Shift:
+    """A shift by name, or as it is; "realistic" reaches the largest delta."""
     return Realistic(max(deltas)) if shifts == "realistic" else get_shift(shifts)
-
-
-def _reported(shift: Shift, deltas: Sequence[int]) -> tuple[int, ...]:
-    """The deltas that have rows: those that the shift reaches, or else all it does."""
-    if not isinstance(shift, Realistic):
-        return ()
-    return tuple(d for d in deltas if d <= shift.delta) or (shift.delta,)
 
 
 def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:

@@ -8,9 +8,6 @@ from typing import Any, Literal
 
 from rics_transforms import theory
 from rics_transforms._arguments import as_pair
-from rics_transforms.shifts.base import Shift
-from rics_transforms.shifts.cyclic import Cyclic, Grid
-from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.measurement import Measurement, selects
 from rics_transforms.verification.scenes import Scene
 
@@ -31,7 +28,7 @@ def _settings(
         "shifts": repr(measure.shifts),
         "moves": [list(move) for move in measure.shifts.moves(measure.n)],
         "deltas": list(deltas),
-        "disturbed": getattr(measure.shifts, "then", None) is not None,
+        "disturbed": measure.shifts.disturbance is not None,
         "model": None if measure.model is None else measure.model.name,
         "neighbours": among,
         "gallery": None,
@@ -51,16 +48,8 @@ def _rule(measure: Measurement) -> dict[str, Any]:
         "k": list(k),
         "score": _describe(transform.score),
         "order": list(transform.score.order_for(measure.n, k)),
-        "theory": _theory(transform.shifts, measure.shifts),
+        "theory": measure.shifts.theory_for(transform.shifts),
     }
-
-
-def _theory(rule: str, shift: Shift) -> str | None:
-    """Which theorem, if any, speaks of a rule under these shifts."""
-    if rule == "realistic" and isinstance(shift, Realistic) and shift.then is None:
-        return "realistic"
-    whole = isinstance(shift, Cyclic) or (isinstance(shift, Grid) and shift.kind == "integer")
-    return "cyclic" if rule == "cyclic" and whole else None
 
 
 def _describe(x: object) -> str:

@@ -186,6 +186,48 @@ def test_only_windows_of_the_scene_track_it() -> None:
     ]
 
 
+@every_shift
+def test_what_wraps_keeps_every_pixel(shift: Shift) -> None:
+    assert shift.wraps == isinstance(shift, Cyclic | Grid)
+    if shift.wraps:
+        sums = [view.double().sum() for view in views_of(shift, random_image(1, 40, 40), (40, 40))]
+        assert torch.allclose(torch.stack(sums), sums[0], rtol=1e-5)
+
+
+@every_shift
+def test_undisturbed_windows_are_cut_from_the_scene(shift: Shift) -> None:
+    assert (shift.disturbance is None) == (getattr(shift, "then", None) is None)
+    if shift.tracks and shift.disturbance is None:
+        scene, n = random_image(3, 101, 107), (33, 40)
+        corner = shift.corner((101, 107), n)
+        for view, (dy, dx) in zip(views_of(shift, scene, n), shift.moves(n), strict=True):
+            place = corner[0] + int(dy), corner[1] + int(dx)
+            assert torch.equal(view, shifts.base.cut(scene, place, n))
+
+
+def test_which_theory_speaks_of_which_rule() -> None:
+    theories = {
+        repr(shift): (shift.theory_for("realistic"), shift.theory_for("cyclic"))
+        for shift in OBJECTS
+    }
+    realistic = {repr(shift) for shift in OBJECTS[:2]}
+    cyclic = {repr(Cyclic(samples=3)), repr(Grid("integer", samples=4))}
+    assert theories == {
+        name: ("realistic" if name in realistic else None, "cyclic" if name in cyclic else None)
+        for name in theories
+    }
+
+
+def test_the_moves_that_get_rows() -> None:
+    assert Realistic(5).deltas((1, 3, 5, 9)) == (1, 3, 5)
+    assert Realistic(2).deltas((3, 9)) == (2,)
+    assert Cyclic().deltas((1, 3)) == Grid("half").deltas((1,)) == ShiftedCrop().deltas((1,)) == ()
+
+
+def test_a_disturbance_is_told_as_text() -> None:
+    assert Realistic(1, then=Noise(2.5)).disturbance == "Noise(deviation=2.5)"
+
+
 def test_views_are_made_one_by_one() -> None:
     made = []
 
