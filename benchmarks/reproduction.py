@@ -72,7 +72,7 @@ def main() -> None:
             for rule, shift in shifts.items()
             for name, transform in _transforms(n, k).items()
         }
-        counts = {r.settings["images"] for r in reports.values()}
+        counts = {len(r.records) for r in reports.values()}
         count = " and ".join(map(str, sorted(counts)))
         print(f"\n## n = {n}, k = {k}, {count} photographs at a short side of {short} px\n")
         _print_shifts({name: r for (name, rule), r in reports.items() if rule == "within 9 px"})

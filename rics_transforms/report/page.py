@@ -73,7 +73,7 @@ def as_html(
         origins=_origins(report),
         examples=examples,
         forwards=[(name, r.forwards) for name, r in reports.items()],
-        commands=[str(r.settings["command"]) for r in reports.values()],
+        commands=[r.settings.command for r in reports.values()],
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _pages() -> Environment:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
-    filters = ("brief", "by", "chance", "percent", "shift", "words")
+    filters = ("by", "chance", "percent", "shift", "words")
     pages.filters |= {name: getattr(wording, name) for name in filters}
     return pages
 

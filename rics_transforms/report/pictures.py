@@ -78,7 +78,7 @@ def find_scenes(
 
 def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
     """Scenes of another size would show other pixels than were measured."""
-    centre = middle(size_of(scene), report.settings["n"])
+    centre = middle(size_of(scene), report.settings.n)
     if record.window != centre:
         raise ValueError(
             f"Expected `scenes` to be those of the report, with the window of {record.id!r} at "
@@ -106,7 +106,7 @@ def _signed(dx: float) -> str:
 
 def worst(report: ShiftReport) -> list[Record]:
     """The images whose class, or else whose crop, the fewest shifts keep; and one that keeps it."""
-    if not report.settings["k"] or not all(record.places for record in report.records):
+    if not report.settings.k or not all(record.places for record in report.records):
         return []
     order = sorted(report.records, key=_kept)
     bad = [record for record in order if _kept(record) < (1, 1)][:_WORST]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
 
 from rics_transforms.report.figures import Reports
 from rics_transforms.verification.metrics import ONCE, ROBUSTNESS, Of, Views
 from rics_transforms.verification.results import Row, ShiftReport
+from rics_transforms.verification.settings import Settings
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -28,20 +27,14 @@ def names(reports: Sequence[ShiftReport]) -> list[str]:
     for called in zip(*(_candidates(report.settings) for report in reports), strict=True):
         if len(set(called)) == len(called):
             return list(called)
-    return [f"{_word(r.settings['transform'])} {i}" for i, r in enumerate(reports, 1)]
+    return [f"{report.settings.transform_name} {i}" for i, report in enumerate(reports, 1)]
 
 
-def _candidates(settings: dict[str, Any]) -> tuple[str, ...]:
-    whole, model = str(settings["transform"]), str(settings["model"])
-    word = _word(whole)
-    score = f"{word} {_word(settings['score'])}" if settings["score"] else word
-    return word, score, model, f"{word}, {model}", f"{score}, {model}", " ".join(whole.split())
-
-
-def _word(text: Any) -> str:
-    """The name that a `repr` begins with."""
-    found = re.search(r"\w+", str(text))
-    return found[0] if found else str(text)
+def _candidates(settings: Settings) -> tuple[str, ...]:
+    rule, model = settings.transform_name, str(settings.model)
+    score = f"{rule} {settings.score_name}" if settings.score_name else rule
+    whole = " ".join(settings.transform.split())
+    return rule, score, model, f"{rule}, {model}", f"{score}, {model}", whole
 
 
 # --- small things --------------------------------------------------------------------------------
@@ -55,21 +48,15 @@ def words(metric: str) -> str:
 def title(report: ShiftReport) -> str:
     """What was measured, in a line."""
     settings = report.settings
-    whole = f"{_word(settings['transform'])} of {by(settings['n'])} px windows"
-    if settings["k"]:
-        size = f"{by(settings['k'])} out of {by(settings['n'])} px"
-        whole = f"{brief(settings['score'])}: crops of {size}"
-    return f"{whole}, model {settings['model']}" if settings["model"] else whole
-
-
-def brief(text: str) -> str:
-    """A `repr` without the options that were left alone."""
-    return re.sub(r"(, )?\w+=None", "", text).replace("(, ", "(")
+    whole = f"{settings.transform_name} of {by(settings.n)} px windows"
+    if settings.k:
+        whole = f"{settings.score}: crops of {by(settings.k)} out of {by(settings.n)} px"
+    return f"{whole}, model {settings.model}" if settings.model else whole
 
 
 def images(report: ShiftReport) -> str:
     """On how many images, and where they come from."""
-    return f"{count(len(report.records), 'image')}: {report.settings['source']}"
+    return f"{count(len(report.records), 'image')}: {report.settings.source}"
 
 
 def shift(row: Row) -> str:
@@ -141,13 +128,11 @@ def _under(row: Row, report: ShiftReport) -> str:
     views = len(Views.within(report.moves, row.delta).index)
     if row.delta is None:
         each = f"each of {views - 1} shifts, " if views > 2 else ""
-        return f"under {each}{brief(report.settings['shifts'])}"
+        return f"under {each}{report.settings.shifts}"
     within = f"by up to {count(row.delta, 'pixel')}"
-    then = re.search(r"then=(.*)\)$", report.settings["shifts"])
-    if then and report.settings["disturbed"]:
-        return f"after {then[1]}" + (
-            f" and each of {views - 1} shifts {within}" if row.delta else ""
-        )
+    if report.settings.disturbance is not None:
+        moved = f" and each of {views - 1} shifts {within}" if row.delta else ""
+        return f"after {report.settings.disturbance}{moved}"
     if views == (2 * row.delta + 1) ** 2:
         return f"whichever way the window is shifted {within}"
     return f"under each of {views - 1} random shifts {within}"

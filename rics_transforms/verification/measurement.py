@@ -9,7 +9,7 @@ records can be made in any order, on any number of machines.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -20,24 +20,11 @@ import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size
-from rics_transforms.engine.scores import Score
 from rics_transforms.models.model import Model, Output
 from rics_transforms.shifts.base import Move, Shift
 from rics_transforms.verification.equivariance import feature_difference, nonshiftability
 from rics_transforms.verification.records import Record
-
-Transform = Callable[[Tensor], Tensor]
-
-
-def selects(transform: Transform) -> bool:
-    """Whether a transform selects crops by a score, as `RICSCrop` does."""
-    return isinstance(getattr(transform, "score", None), Score)
-
-
-def locates(transform: Transform) -> bool:
-    """Whether what a transform selects is a place of the scene: it does not wrap around."""
-    return selects(transform) and getattr(transform, "shifts", None) == "realistic"
-
+from rics_transforms.verification.transforms import Transform, locates
 
 # --- nearest neighbours --------------------------------------------------------------------------
 

@@ -1,31 +1,29 @@
-"""One record per image, and the file they are streamed into: JSON lines that survive a kill.
+"""One record per image, and the file that records are streamed into: JSON lines.
 
-The first line of a file holds the settings, every other one a record. Each line is flushed before
-the next image is looked at, so a run that dies loses one image at most.
+The first line of a file holds the settings, every other line a record. Each line is flushed before
+the next image is measured, so a run that is killed loses one image at most.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
 from rics_transforms._arguments import Size
-
-FREE = frozenset({"source", "command"})
-"""Settings that say where a run came from, not what it measures: they may differ on continuing."""
+from rics_transforms.verification.settings import Settings, frozen
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was seen of one image. What no model or label was given for is empty.
+    """What was measured on one image. What needs a model or a label is empty without one.
 
-    A *view* is one shifted image, the first the unshifted one; an *input* is what the transform
-    makes of a view. Equal inputs are given to the model once: `input` says which one each view has,
-    and what the model said is listed per distinct input, that of the unshifted view first.
+    A *view* is one shifted image, the first one unshifted; an *input* is the output of the
+    transform for a view. Equal inputs are given to the model once: `input` says which one each view
+    has, and the model's answers are listed per distinct input, that of the unshifted view first.
 
     Attributes:
         id: name of the image.
@@ -40,8 +38,9 @@ class Record:
         confidence: probability of the class that is most likely for the unshifted view.
         truth: probability of the label.
         neighbours: id of the nearest image of the gallery.
-        feature_difference: of the layer, against the unshifted view: `models.feature_difference`.
-        nonshiftability: likewise, `models.nonshiftability`.
+        feature_difference: of the layer, from the unshifted view: see
+            `verification.equivariance.feature_difference`.
+        nonshiftability: likewise, see `verification.equivariance.nonshiftability`.
     """
 
     id: str
@@ -60,7 +59,7 @@ class Record:
 
     @property
     def inputs(self) -> int:
-        """How many different inputs the views lead to: the forwards that a model needs."""
+        """How many distinct inputs the views lead to: the forward passes that a model needs."""
         return max(self.input) + 1
 
     @classmethod
@@ -69,27 +68,24 @@ class Record:
         content = json.loads(line)
         if not isinstance(content, dict) or set(content) != {f.name for f in fields(cls)}:
             raise ValueError("Expected a record, but got other content.")
-        return cls(**{key: _frozen(value) for key, value in content.items()})
+        return cls(**{key: frozen(value) for key, value in content.items()})
 
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
 # --- files ---------------------------------------------------------------------------------------
 
 
-def read_records(path: str | Path) -> tuple[dict[str, Any], list[Record]]:
+def read_records(path: str | Path) -> tuple[Settings, list[Record]]:
     """Settings and records of a file.
 
-    A last line that was cut while it was written is left out, with a warning.
+    A last line that was cut off while it was written is left out, with a warning.
 
     Raises:
-        ValueError: for a file that holds no records, or is damaged elsewhere.
+        ValueError: for a file that holds no records, is damaged elsewhere, or was written by a
+            version with other settings.
     """
     lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     *whole, rest = lines  # what follows the last line break was cut
@@ -104,14 +100,12 @@ def read_records(path: str | Path) -> tuple[dict[str, Any], list[Record]]:
     return settings, [_record(line, number, path) for number, line in enumerate(whole[1:], 2)]
 
 
-def _settings(line: str, path: str | Path) -> dict[str, Any]:
+def _settings(line: str, path: str | Path) -> Settings:
     try:
-        settings = json.loads(line)["settings"]
-        return dict(settings)
-    except (ValueError, KeyError, TypeError) as error:
+        return Settings.from_json(line)
+    except ValueError as error:
         raise ValueError(
-            f"Expected {str(path)!r} to be a records file that `verify` wrote, but its first line "
-            "holds no settings."
+            f"Expected {str(path)!r} to begin with settings that `verify` wrote: {error}"
         ) from error
 
 
@@ -122,10 +116,10 @@ def _record(line: str, number: int, path: str | Path) -> Record:
         raise ValueError(f"Expected a record in line {number} of {str(path)!r}: {error}") from error
 
 
-def merge_records(paths: Iterable[str | Path]) -> tuple[dict[str, Any], list[Record]]:
-    """The records of several files of one measurement, such as the parts of a data set.
+def merge_records(paths: Iterable[str | Path]) -> tuple[Settings, list[Record]]:
+    """The records of several files of one measurement, such as those of the parts of a data set.
 
-    The order does not matter, and neither does an image that two files hold alike.
+    Files may share images, as long as their records are equal.
 
     Returns:
         The settings of the first file, and the records.
@@ -133,7 +127,7 @@ def merge_records(paths: Iterable[str | Path]) -> tuple[dict[str, Any], list[Rec
     Raises:
         ValueError: for no files, files of different settings, or an image with different records.
     """
-    settings: dict[str, Any] | None = None
+    settings: Settings | None = None
     merged: dict[str, Record] = {}
     for path in paths:
         own, records = read_records(path)
@@ -150,18 +144,15 @@ def merge_records(paths: Iterable[str | Path]) -> tuple[dict[str, Any], list[Rec
     return settings, list(merged.values())
 
 
-def require_same(ours: dict[str, Any], theirs: dict[str, Any], path: str | Path) -> None:
-    """Refuse a file whose settings measure something else.
+def require_same(ours: Settings, theirs: Settings, path: str | Path) -> None:
+    """Raise unless the settings of a file are ours.
 
     Raises:
         ValueError: naming the settings that differ.
     """
-    names = sorted((ours.keys() | theirs.keys()) - FREE)
-    differ = [name for name in names if ours.get(name) != theirs.get(name)]
-    if differ:
-        shown = ", ".join(
-            f"{n} = {_brief(ours.get(n))}, not {_brief(theirs.get(n))}" for n in differ
-        )
+    if differ := ours.differences(theirs):
+        pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in differ]
+        shown = ", ".join(f"{name} = {_brief(a)}, not {_brief(b)}" for name, a, b in pairs)
         raise ValueError(
             f"Expected the records in {str(path)!r} to be of the same settings, but these differ: "
             f"{shown}. Choose another file, or delete it to start anew."
@@ -174,27 +165,26 @@ def _brief(value: Any) -> str:
 
 
 class RecordsFile:
-    """A file that records are appended to; what it holds already is continued.
+    """A file that records are appended to; an existing one is continued.
 
     Attributes:
-        done: the records it held when it was opened, by id.
+        done: the records that it held when it was opened, by id.
     """
 
-    def __init__(self, path: str | Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: str | Path, settings: Settings) -> None:
         self.path = Path(path)
         self.done: dict[str, Record] = {}
-        settings = json.loads(json.dumps(settings))  # as it will be read back
         if self.path.exists() and self.path.stat().st_size:
             self._continue(settings)
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write([json.dumps({"settings": settings}, ensure_ascii=False)])
+            self._start(settings)
         self._file: IO[str] = self.path.open("a", encoding="utf-8", newline="\n")
 
-    def _continue(self, settings: dict[str, Any]) -> None:
+    def _continue(self, settings: Settings) -> None:
         text = self.path.read_bytes()
         if b"\n" not in text:  # killed while the settings were written
-            self._write([json.dumps({"settings": settings}, ensure_ascii=False)])
+            self._start(settings)
             return
         found, records = read_records(self.path)
         require_same(settings, found, self.path)
@@ -202,11 +192,11 @@ class RecordsFile:
         with self.path.open("r+b") as file:
             file.truncate(text.rindex(b"\n") + 1)
 
-    def _write(self, lines: Sequence[str]) -> None:
-        self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    def _start(self, settings: Settings) -> None:
+        self.path.write_text(f"{settings.to_json()}\n", encoding="utf-8", newline="\n")
 
     def append(self, record: Record) -> None:
-        """Write a record, safe from the end of this process."""
+        """Write a record; it stays if this process is killed."""
         self._file.write(record.to_json() + "\n")
         self._file.flush()
 

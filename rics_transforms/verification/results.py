@@ -9,9 +9,10 @@ from functools import cached_property
 from itertools import pairwise
 from math import fsum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rics_transforms import theory
+from rics_transforms._arguments import Size
 from rics_transforms.shifts.base import Move
 from rics_transforms.verification.metrics import (
     CONSISTENCY,
@@ -24,6 +25,7 @@ from rics_transforms.verification.metrics import (
     Views,
 )
 from rics_transforms.verification.records import Record, merge_records
+from rics_transforms.verification.settings import Settings
 from rics_transforms.verification.statistics import (
     Paired,
     Uniformity,
@@ -99,12 +101,12 @@ class ShiftReport:
         records: sorted by id, so that a report does not depend on the order of its images.
     """
 
-    settings: dict[str, Any]
+    settings: Settings
     rows: tuple[Row, ...]
     records: tuple[Record, ...]
 
     @classmethod
-    def from_records(cls, records: Iterable[Record], settings: dict[str, Any]) -> ShiftReport:
+    def from_records(cls, records: Iterable[Record], settings: Settings) -> ShiftReport:
         """The statistics of records that were made under these settings.
 
         Args:
@@ -119,7 +121,6 @@ class ShiftReport:
         if not ordered:
             raise ValueError("Expected `records` to hold at least one image, but got none.")
         _require_distinct(ordered)
-        settings = {**settings, "images": len(ordered)}
         return cls(settings, tuple(_rows(ordered, settings)), ordered)
 
     @classmethod
@@ -135,7 +136,7 @@ class ShiftReport:
     @property
     def moves(self) -> tuple[Move, ...]:
         """How far each view was moved: (dy, dx), the unshifted one first."""
-        return _moves(self.settings)
+        return self.settings.moves
 
     @property
     def forwards(self) -> Forwards:
@@ -149,9 +150,9 @@ class ShiftReport:
 
         None where places are not known or there are too few images; see `statistics.uniformity`.
         """
-        if self.settings["theory"] != "realistic":
+        n, k = self.settings.n, self.settings.k
+        if self.settings.theory != "realistic" or k is None:
             return None
-        n, k = self.settings["n"], self.settings["k"]
         chosen = [_origin(record) for record in self.records]
         return uniformity(chosen, theory.crop_positions(n, k))
 
@@ -193,9 +194,10 @@ class ShiftReport:
 
     def to_json(self) -> str:
         """Settings, rows and tests as JSON; the same report gives the same text."""
-        hidden = {"moves"}  # told by `shifts`
+        settings = asdict(self.settings) | {"images": len(self.records)}
+        del settings["moves"]  # `shifts` tells them
         content = {
-            "settings": {key: x for key, x in self.settings.items() if key not in hidden},
+            "settings": settings,
             "rows": [asdict(row) for row in self.rows],
             "forwards": self.forwards._asdict(),
             "origins": None if self.origins is None else asdict(self.origins),
@@ -215,10 +217,6 @@ def _origin(record: Record) -> tuple[int, int]:
     return y - top, x - left
 
 
-def _moves(settings: dict[str, Any]) -> tuple[Move, ...]:
-    return tuple((dy, dx) for dy, dx in settings["moves"])
-
-
 def _mean(values: Sequence[float]) -> float:
     return fsum(values) / len(values)
 
@@ -228,14 +226,13 @@ def _mean(values: Sequence[float]) -> float:
 Key = tuple[str, Of, int | None]
 
 
-def _values(records: Sequence[Record], settings: dict[str, Any]) -> dict[Key, list[float]]:
+def _values(records: Sequence[Record], settings: Settings) -> dict[Key, list[float]]:
     """Every metric of every image that these records hold, by metric, subject and delta."""
-    moves = _moves(settings)
     found: dict[Key, list[float]] = {}
     for metric in METRICS:
-        deltas = [None] if metric.name in ONCE else settings["deltas"] or [None]
+        deltas = (None,) if metric.name in ONCE else settings.deltas or (None,)
         for delta in deltas if _wanted(metric, settings) else ():
-            views = Views.within(moves, delta)
+            views = Views.within(settings.moves, delta)
             values = [metric.value(record, views) for record in records]
             known = [value for value in values if value is not None]
             if len(known) not in (0, len(values)):
@@ -249,12 +246,12 @@ def _values(records: Sequence[Record], settings: dict[str, Any]) -> dict[Key, li
     return found
 
 
-def _wanted(metric: Metric, settings: dict[str, Any]) -> bool:
-    """Nearness is told where nothing exact can be expected: after noise, re-encoding and so on."""
-    return metric.of != "crop within 2 px" or bool(settings["disturbed"])
+def _wanted(metric: Metric, settings: Settings) -> bool:
+    """Whether a metric is told: nearness only of disturbed views, which keep no exact crop."""
+    return metric.of != "crop within 2 px" or settings.disturbance is not None
 
 
-def _rows(records: Sequence[Record], settings: dict[str, Any]) -> Iterable[Row]:
+def _rows(records: Sequence[Record], settings: Settings) -> Iterable[Row]:
     for (metric, of, delta), values in _values(records, settings).items():
         total, count = fsum(values), len(values)
         low, high = clopper_pearson(total, count)
@@ -273,20 +270,19 @@ def _flags(report: ShiftReport) -> dict[Key, list[bool]]:
 _Promise = tuple[float | None, float | None, float | None]
 
 
-def _promise(metric: str, of: str, delta: int | None, settings: dict[str, Any]) -> _Promise:
+def _promise(metric: str, of: str, delta: int | None, settings: Settings) -> _Promise:
     """Bound, expectation and limit. What keeps its crop keeps its class and its neighbour."""
     if metric not in (ROBUSTNESS, CONSISTENCY) or of == "crop within 2 px":
         return None, None, None
-    if settings["theory"] == "cyclic":
+    if settings.theory == "cyclic":
         return 1.0, 1.0, 1.0
-    if settings["theory"] is None or delta is None:
+    if settings.theory is None or settings.k is None or settings.order is None or delta is None:
         return None, None, None
-    bound, expected, limit = _of_crop(metric, delta, settings)
+    bound, expected, limit = _of_crop(metric, delta, settings.n, settings.k, settings.order)
     return (bound, expected, limit) if of == "crop" else (bound, None, None)
 
 
-def _of_crop(metric: str, delta: int, settings: dict[str, Any]) -> tuple[float, float, float]:
-    n, k, order = (tuple(settings[key]) for key in ("n", "k", "order"))
+def _of_crop(metric: str, delta: int, n: Size, k: Size, order: Size) -> tuple[float, float, float]:
     if metric == ROBUSTNESS:
         bound = float(theory.robustness_bound(n, k, delta, order))
         return bound, bound, float(theory.robustness_limit(n, k, delta))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -21,11 +21,12 @@ from rics_transforms.models.model import Model, as_model
 from rics_transforms.shifts import get_shift
 from rics_transforms.shifts.base import Shift
 from rics_transforms.shifts.windows import Realistic
-from rics_transforms.verification.measurement import Gallery, Glance, Measurement, Transform
+from rics_transforms.verification.measurement import Gallery, Glance, Measurement
 from rics_transforms.verification.records import Record, RecordsFile
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.scenes import Scene, as_scene, named_scenes
-from rics_transforms.verification.settings import Neighbours, _call, _settings
+from rics_transforms.verification.settings import Settings
+from rics_transforms.verification.transforms import Transform
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -50,7 +51,7 @@ def verify(
     shifts: str | Shift = "realistic",
     deltas: Sequence[int] = (1, 3, 5, 9),
     n: int | Sequence[int] | None = None,
-    neighbours: Neighbours | Iterable[Scene] | None = None,
+    neighbours: Literal["others", "class"] | Iterable[Scene] | None = None,
     seed: int = 0,
     records: str | Path | None = None,
     mapper: Mapper | None = None,
@@ -125,15 +126,19 @@ def verify(
         raise ValueError("Expected `n` beside a `mapper`, but got none.")
     window = _window(images, shift) if n is None else as_pair(n, "n")
     measure = Measurement(transform, shift, window, ready, None, as_int(seed, "seed", 0))
-    settings = _settings(measure, shift.deltas(deltas), neighbours)
-    settings["source"] = str(getattr(images, "source", "given by the caller"))
-    settings["command"] = command or _call(settings, getattr(images, "recipe", "images"))
+    settings = Settings.of(
+        transform, shift, window, deltas=deltas, model=None if ready is None else ready.name,
+        neighbours=neighbours if neighbours is None or isinstance(neighbours, str) else "own",
+        seed=measure.seed,
+    )  # fmt: skip
+    command = command or settings.call(str(getattr(images, "recipe", "images")))
+    settings = replace(settings, source=_source(images), command=command)
     if neighbours is not None:
         measure = _with_gallery(measure, images, neighbours, each)
-        settings["gallery"] = str(measure.gallery)
+        settings = replace(settings, gallery=str(measure.gallery))
     made = _records(images, measure, each, records, settings)
     found = list(made if progress is None else progress(made))
-    settings["source"] = str(getattr(images, "source", "given by the caller"))  # now it knows
+    settings = replace(settings, source=_source(images))  # which may count what it could not read
     if not found:
         raise ValueError("Expected `images` to hold at least one scene, but got none.")
     return ShiftReport.from_records(found, settings)
@@ -156,7 +161,7 @@ def _records(
     measure: Measurement,
     each: Mapper,
     path: str | Path | None,
-    settings: dict[str, Any],
+    settings: Settings,
 ) -> Iterator[Record]:
     """Those that the file holds, then the others, appended as they are made."""
     if path is None:
@@ -172,7 +177,7 @@ def _records(
 def _with_gallery(
     measure: Measurement,
     images: Iterable[Scene],
-    neighbours: Neighbours | Iterable[Scene],
+    neighbours: Literal["others", "class"] | Iterable[Scene],
     each: Mapper,
 ) -> Measurement:
     """The same measurement with something to find the nearest neighbour in."""
@@ -192,6 +197,11 @@ def _with_gallery(
 
 
 # --- arguments and settings ----------------------------------------------------------------------
+
+
+def _source(images: object) -> str:
+    """Where images come from, in words."""
+    return str(getattr(images, "source", "given by the caller"))
 
 
 def as_shift(shifts: str | Shift, deltas: Sequence[int]) -> Shift:

@@ -1,67 +1,163 @@
-"""All that a measurement depends on, in what JSON can hold."""
+"""The settings of a measurement: all that its records depend on, and where they come from."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from rics_transforms import theory
-from rics_transforms._arguments import as_pair
-from rics_transforms.verification.measurement import Measurement, selects
-from rics_transforms.verification.scenes import Scene
+from rics_transforms._arguments import Size, as_pair
+from rics_transforms._version import __version__
+from rics_transforms.shifts.base import Move, Rule, Shift
+from rics_transforms.verification.transforms import Transform, describe, name_of, selects
 
-Neighbours = Literal["others", "class"]
+Neighbours = Literal["others", "class", "own"]
+"""Among which images the nearest neighbour is sought; "own": a gallery of the caller."""
 
-
-def _settings(
-    measure: Measurement, deltas: Sequence[int], neighbours: Neighbours | Iterable[Scene] | None
-) -> dict[str, Any]:
-    """All that a record depends on, in what JSON can hold."""
-    from rics_transforms import __version__  # the package is complete only when this is called
-
-    among = neighbours if neighbours is None or isinstance(neighbours, str) else "own"
-    return {
-        "n": list(measure.n),
-        "transform": _describe(measure.transform),
-        **_rule(measure),
-        "shifts": repr(measure.shifts),
-        "moves": [list(move) for move in measure.shifts.moves(measure.n)],
-        "deltas": list(deltas),
-        "disturbed": measure.shifts.disturbance is not None,
-        "model": None if measure.model is None else measure.model.name,
-        "neighbours": among,
-        "gallery": None,
-        "seed": measure.seed,
-        "version": __version__,
-    }
+_ORIGIN = frozenset({"source", "command"})  # where a run comes from, not what it measures
 
 
-def _rule(measure: Measurement) -> dict[str, Any]:
-    """Crop size, score and order of a transform that has them, and which theory speaks of it."""
-    if not selects(measure.transform):
-        return {"k": None, "score": None, "order": None, "theory": None}
-    transform: Any = measure.transform
+@dataclass(frozen=True)
+class Settings:
+    """What was measured, and how. Objects are given as text: a call that makes them.
+
+    Attributes:
+        n: height and width of a window in pixels.
+        transform: what makes the model's input of a window.
+        transform_name: its class, or the name of a function.
+        k: height and width of a crop; None, as the next three, if the transform selects none.
+        score: what it selects crops by.
+        score_name: class of the score.
+        order: order of the lattice per axis.
+        theory: the theorems that bound these crops under these shifts; None: no theorem does.
+        shifts: the views.
+        moves: the move of every view, (dy, dx), that of the reference first.
+        deltas: largest moves in pixels that have rows of their own; empty: one row for all moves.
+        disturbance: what changes the pixels of every view but the reference, or None.
+        model: name of the model, or None.
+        neighbours: among which images the nearest neighbour is sought, or None.
+        gallery: which images these are, or None.
+        seed: of what shifts draw at random.
+        version: of this package.
+        source: where the images come from.
+        command: what makes the same report.
+    """
+
+    n: Size
+    transform: str
+    transform_name: str
+    k: Size | None
+    score: str | None
+    score_name: str | None
+    order: Size | None
+    theory: Rule | None
+    shifts: str
+    moves: tuple[Move, ...]
+    deltas: tuple[int, ...]
+    disturbance: str | None
+    model: str | None
+    neighbours: Neighbours | None
+    gallery: str | None
+    seed: int
+    version: str
+    source: str = ""
+    command: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        transform: Transform,
+        shifts: Shift,
+        n: Size,
+        *,
+        deltas: Sequence[int] = (),
+        model: str | None = None,
+        neighbours: Neighbours | None = None,
+        seed: int = 0,
+    ) -> Settings:
+        """The settings of a measurement of windows of n pixels.
+
+        Raises:
+            ValueError: if the crop of the transform is larger than the window.
+        """
+        return cls(
+            n=n,
+            transform=describe(transform),
+            transform_name=name_of(transform),
+            **_selection(transform, shifts, n),
+            shifts=describe(shifts),
+            moves=shifts.moves(n),
+            deltas=shifts.deltas(deltas),
+            disturbance=shifts.disturbance,
+            model=model,
+            neighbours=neighbours,
+            gallery=None,
+            seed=seed,
+            version=__version__,
+        )
+
+    @classmethod
+    def from_json(cls, line: str) -> Settings:
+        """The settings that `to_json` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        content = json.loads(line)
+        found = content.get("settings") if isinstance(content, dict) else None
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings")
+        if differ := sorted(found.keys() ^ {f.name for f in fields(cls)}):
+            raise ValueError(
+                f"version {found.get('version')} wrote it, whose settings differ from those of "
+                f"{__version__} in {', '.join(differ)}"
+            )
+        return cls(**{key: frozen(value) for key, value in found.items()})
+
+    def to_json(self) -> str:
+        """One line of JSON, the first one of a records file."""
+        return json.dumps({"settings": asdict(self)}, ensure_ascii=False)
+
+    def differences(self, other: Settings) -> list[str]:
+        """The names of the settings that differ; `source` and `command` may.
+
+        Example:
+            >>> from torchvision.transforms.v2 import CenterCrop
+            >>> from rics_transforms.shifts import Cyclic
+            >>> settings = Settings.of(CenterCrop(9), Cyclic(), (9, 9))
+            >>> settings.differences(Settings.of(CenterCrop(9), Cyclic(), (9, 9), seed=1))
+            ['seed']
+        """
+        names = sorted({f.name for f in fields(self)} - _ORIGIN)
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+    def call(self, images: str) -> str:
+        """The Python call that makes the same report."""
+        options = [f"n={self.n}", f"shifts={self.shifts}"]
+        options += [f"deltas={list(self.deltas)}"] if self.deltas else []
+        options += [f"model={self.model!r}"] if self.model else []
+        options += [f"neighbours={self.neighbours!r}"] if self.neighbours else []
+        options += [f"seed={self.seed}"]
+        return f"verify({images}, {self.transform}, {', '.join(options)})"
+
+
+def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
+    """What a transform that selects crops does, and which theorems bound it."""
+    if not selects(transform):
+        return dict.fromkeys(("k", "score", "score_name", "order", "theory"))
     k = as_pair(transform.k, "k")
-    theory.crop_positions(measure.n, k)
+    theory.crop_positions(n, k)
     return {
-        "k": list(k),
-        "score": _describe(transform.score),
-        "order": list(transform.score.order_for(measure.n, k)),
-        "theory": measure.shifts.theory_for(transform.shifts),
+        "k": k,
+        "score": describe(transform.score),
+        "score_name": name_of(transform.score),
+        "order": tuple(transform.score.order_for(n, k)),
+        "theory": shifts.theory_for(transform.shifts),
     }
 
 
-def _describe(x: object) -> str:
-    """A `repr` that is the same in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(x))
-
-
-def _call(settings: dict[str, Any], images: str) -> str:
-    """The Python call that makes the same report."""
-    options = [f"n={tuple(settings['n'])}", f"shifts={settings['shifts']}"]
-    options += [f"deltas={settings['deltas']}"] if settings["deltas"] else []
-    options += [f"model={settings['model']!r}"] if settings["model"] else []
-    options += [f"neighbours={settings['neighbours']!r}"] if settings["neighbours"] else []
-    options += [f"seed={settings['seed']}"]
-    return f"verify({images}, {settings['transform']}, {', '.join(options)})"
+def frozen(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

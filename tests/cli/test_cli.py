@@ -346,7 +346,7 @@ def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path)
     assert "accuracy" in {row["metric"] for row in report["rows"]}
     assert report["forwards"]["used"] < report["forwards"]["brute_force"] == 75
     baseline = ShiftReport.load("out/baseline.jsonl")
-    assert baseline.forwards == (75, 75) and baseline.settings["theory"] is None
+    assert baseline.forwards == (75, 75) and baseline.settings.theory is None
     again = rics(*command, "--output", "out")
     assert again.stdout == result.stdout
     assert json.loads(Path("out/report.json").read_text()) == report

@@ -42,7 +42,7 @@ def test_curves_are_the_rows(reports: Reports) -> None:
             found = curves(reports, metric, of)
             assert list(found) == list(reports)
             for name, rows in found.items():
-                deltas = reports[name].settings["deltas"]
+                deltas = reports[name].settings.deltas
                 assert rows == [reports[name].row(metric, of, delta) for delta in deltas]
 
 

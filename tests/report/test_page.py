@@ -1,9 +1,12 @@
 """The page and the table hold every row; the page is well-formed and needs nothing from outside."""
 
+import html
 import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop
 from rics_transforms.data.photos import scenes
-from rics_transforms.report import as_html, as_table
+from rics_transforms.report import as_html, as_table, save
 from rics_transforms.report.wording import names
 from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.records import Record
@@ -124,7 +127,7 @@ def test_the_page_says_what_it_rests_on(page: str, report: ShiftReport) -> None:
     text = Page(page).text
     for words in ("Definition 1", "independent images", "meets its bound with equality", "McNemar"):
         assert words in text
-    assert report.settings["source"] in text and report.settings["command"] in text
+    assert report.settings.source in text and report.settings.command in text
     assert f"{report.forwards.used} times, once per distinct input, for" in text
 
 
@@ -238,6 +241,27 @@ def test_the_worst_images_are_shown(page: str, report: ShiftReport) -> None:
     assert ranked[-1] == (1, 1)
 
 
+@pytest.mark.parametrize("shift", ["noise:deviation=2", None])
+def test_the_page_says_how_to_reproduce_it(shift: str | None) -> None:
+    scenes_again = scenes(24, minimum=12)
+    shifts = Realistic(1, then=shift)
+    report = verify(scenes_again, RICSCrop(12), shifts=shifts, deltas=[1])
+    found = re.search(r"<pre>\n(.*?)</pre>", as_html(report), re.DOTALL)
+    assert found is not None
+    *head, call = html.unescape(found[1]).strip().split("\n")
+    scope: dict[str, Any] = {}
+    exec("\n".join(head), scope)
+    assert eval(call, scope) == report
+
+
+def test_save_writes_both_files(
+    page: str, report: ShiftReport, centre: ShiftReport, images: Labelled, tmp_path: Path
+) -> None:
+    saved = save(report, tmp_path / "new" / "folder", images, [centre])
+    assert saved.read_text(encoding="utf-8") == page
+    assert (saved.parent / "report.json").read_text(encoding="utf-8") == report.to_json()
+
+
 # --- what does not fit ---------------------------------------------------------------------------
 
 
@@ -264,7 +288,7 @@ def test_texts_of_the_caller_are_only_texts(hostile: str) -> None:
     noise = torch.Generator().manual_seed(0)
     images = [(f"{hostile} {i}", torch.rand(3, 12, 12, generator=noise), 0) for i in range(3)]
     report = verify(images, RICSCrop(6), deltas=[1], model=model, command=hostile)
-    odd = replace(report, settings=report.settings | {"source": hostile, "model": hostile})
+    odd = replace(report, settings=replace(report.settings, source=hostile, model=hostile))
     text = Page(as_html(odd, images, [report])).text
     assert text.count(hostile) >= 6
     assert printed(odd).count(hostile) == 2
@@ -313,14 +337,14 @@ def test_columns_of_theory_are_there_if_something_is_promised(
     ("changes", "expected"),
     [
         ([{}], ["RICSCrop"]),
-        ([{}, {"transform": "CenterCrop(26)", "score": None}], ["RICSCrop", "CenterCrop"]),
-        ([{}, {"score": "HashScore()"}], ["RICSCrop Lattice", "RICSCrop HashScore"]),
+        ([{}, {"transform_name": "CenterCrop", "score_name": None}], ["RICSCrop", "CenterCrop"]),
+        ([{}, {"score_name": "Hash"}], ["RICSCrop Lattice", "RICSCrop Hash"]),
         ([{"model": "a"}, {"model": "b"}], ["a", "b"]),
         ([{}, {}], ["RICSCrop 1", "RICSCrop 2"]),
     ],
 )
 def test_reports_are_called_by_what_tells_them_apart(
-    report: ShiftReport, changes: list[dict[str, str | None]], expected: list[str]
+    report: ShiftReport, changes: list[dict[str, Any]], expected: list[str]
 ) -> None:
-    odd = [replace(report, settings=report.settings | change) for change in changes]
+    odd = [replace(report, settings=replace(report.settings, **change)) for change in changes]
     assert names(odd) == expected

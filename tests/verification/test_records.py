@@ -2,15 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rics_transforms import RICSCrop
+from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.records import Record, RecordsFile, merge_records, read_records
+from rics_transforms.verification.settings import Settings
 
-SETTINGS: dict[str, Any] = {"n": [8, 8], "seed": 0, "source": "here"}
+SETTINGS = replace(
+    Settings.of(RICSCrop(4), Realistic(1, then="noise:deviation=2"), (8, 8), deltas=[1]),
+    source="h\u00e9re",
+)
+HEAD = SETTINGS.to_json() + "\n"
 
 
 def record(name: str) -> Record:
@@ -20,7 +26,7 @@ def record(name: str) -> Record:
     )  # fmt: skip
 
 
-def write(path: Path, *names: str, settings: dict[str, Any] = SETTINGS) -> Path:
+def write(path: Path, *names: str, settings: Settings = SETTINGS) -> Path:
     with RecordsFile(path, settings) as file:
         for name in names:
             if name not in file.done:
@@ -76,17 +82,20 @@ def test_every_possible_cut_is_continued_to_the_same_file(tmp_path: Path) -> Non
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", "x")
     with pytest.raises(ValueError, match=r"these differ: seed = 1, not 0\. Choose another file"):
-        write(path, "y", settings={**SETTINGS, "seed": 1})
-    write(path, "y", settings={**SETTINGS, "source": "elsewhere"})
+        write(path, "y", settings=replace(SETTINGS, seed=1))
+    write(path, "y", settings=replace(SETTINGS, source="elsewhere", command="another"))
     assert len(read_records(path)[1]) == 2
 
 
 @pytest.mark.parametrize(("content", "message"), [
     ("", "to hold records, but it has no complete line"),
-    ("hello\n", "its first line holds no settings"),
-    ("[]\n", "its first line holds no settings"),
-    ('{"settings": {}}\nnothing\n', "a record in line 2"),
-    ('{"settings": {}}\n{"id": "x"}\n', "a record in line 2"),
+    ("hello\n", "to begin with settings that `verify` wrote: Expecting value"),
+    ("[]\n", "to begin with settings that `verify` wrote: it holds no settings"),
+    ('{"settings": 3}\n', "to begin with settings that `verify` wrote: it holds no settings"),
+    (HEAD + "nothing\n", "a record in line 2"),
+    (HEAD + '{"id": "x"}\n', "a record in line 2"),
+    (HEAD.replace('"disturbance"', '"disturbed"').replace(SETTINGS.version, "0.0.1"),
+     r"version 0\.0\.1 wrote it, .* differ from those of .* in disturbance, disturbed$"),
 ])  # fmt: skip
 def test_files_of_something_else_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.jsonl"
@@ -100,7 +109,7 @@ def test_files_of_something_else_are_refused(tmp_path: Path, content: str, messa
 
 def test_merging_is_the_union(tmp_path: Path) -> None:
     first = write(tmp_path / "1.jsonl", "x", "y")
-    second = write(tmp_path / "2.jsonl", "y", "z", settings={**SETTINGS, "source": "there"})
+    second = write(tmp_path / "2.jsonl", "y", "z", settings=replace(SETTINGS, source="there"))
     settings, records = merge_records([first, second])
     assert settings == SETTINGS
     assert records == [record("x"), record("y"), record("z")]
@@ -108,8 +117,8 @@ def test_merging_is_the_union(tmp_path: Path) -> None:
 
 def test_merging_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
     first = write(tmp_path / "1.jsonl", "x")
-    other = write(tmp_path / "2.jsonl", "x", settings={**SETTINGS, "n": [9, 9]})
-    with pytest.raises(ValueError, match=r"n = \[8, 8\], not \[9, 9\]"):
+    other = write(tmp_path / "2.jsonl", "x", settings=replace(SETTINGS, n=(9, 9)))
+    with pytest.raises(ValueError, match=r"n = \(8, 8\), not \(9, 9\)"):
         merge_records([first, other])
     with RecordsFile(tmp_path / "3.jsonl", SETTINGS) as file:
         file.append(replace(record("x"), label=4))

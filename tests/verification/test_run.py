@@ -16,7 +16,6 @@ from rics_transforms import Lattice, RICSCrop, ShiftReport, list_scores, locate,
 from rics_transforms.data.photos import scenes
 from rics_transforms.engine.scores import register_score, unregister_score
 from rics_transforms.models.model import Model, as_model
-from rics_transforms.report import save
 from rics_transforms.shifts.cyclic import Cyclic, Grid
 from rics_transforms.shifts.disturbances import Noise
 from rics_transforms.shifts.windows import Realistic
@@ -209,7 +208,7 @@ def test_a_gallery_of_your_own(photographs: list[Named]) -> None:
         photographs, RICSCrop(28), n=34, deltas=[1], model=grid_model(), neighbours=gallery
     )
     assert {n for r in report.records for n in r.neighbours} <= {name for name, _ in gallery}
-    assert report.settings["neighbours"] == "own"
+    assert report.settings.neighbours == "own"
 
 
 # --- other shifts --------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ def test_disturbed_windows_keep_their_places(photographs: list[Named]) -> None:
     shift = Realistic(1, then=Noise(3))
     report = verify(photographs, RICSCrop(24), n=34, shifts=shift)
     rng_free = verify(photographs, RICSCrop(24), n=34, deltas=[1])
-    assert len(report.moves) == 10 and report.settings["deltas"] == [1]
+    assert len(report.moves) == 10 and report.settings.deltas == (1,)
     assert all(row.bound is None for row in report.rows)
     near = report.row("consistency", "crop within 2 px", 1)
     exact = report.row("consistency", "crop", 1)
@@ -383,7 +382,7 @@ def test_the_window_lies_in_the_middle_and_defaults_to_the_largest() -> None:
     scene = noise(1, 3, 50, 61)
     assert verify(scene, RICSCrop(20), n=(30, 40), deltas=[2]).records[0].window == (10, 10)
     settings = verify(scene, RICSCrop(20), deltas=[2]).settings
-    assert (settings["n"], settings["k"]) == ([46, 57], [20, 20])
+    assert (settings.n, settings.k) == ((46, 57), (20, 20))
 
 
 def test_what_images_may_be() -> None:
@@ -421,8 +420,9 @@ def test_report_json() -> None:
     content = json.loads(report.to_json())
     assert list(content) == ["settings", "rows", "forwards", "origins"]
     assert list(content["settings"]) == [
-        "n", "transform", "k", "score", "order", "theory", "shifts", "deltas", "disturbed", "model",
-        "neighbours", "gallery", "seed", "version", "source", "command", "images",
+        "n", "transform", "transform_name", "k", "score", "score_name", "order", "theory", "shifts",
+        "deltas", "disturbance", "model", "neighbours", "gallery", "seed", "version", "source",
+        "command", "images",
     ]  # fmt: skip
     assert [row["value"] for row in content["rows"]] == [row.value for row in report.rows]
 
@@ -433,17 +433,9 @@ def test_the_command_makes_the_same_report(shifts: Any) -> None:
     rule = "cyclic" if shifts == "cyclic" else "realistic"
     report = verify(images, RICSCrop(14, shifts=rule), deltas=(1, 2), shifts=shifts, seed=3)
     names = {x.__name__: x for x in (verify, scenes, Lattice, RICSCrop, Realistic, Cyclic, Grid)}
-    again = eval(report.settings["command"], names)
+    again = eval(report.settings.command, names)
     assert again.rows == report.rows and again.records == report.records
-    assert report.settings["source"] == images.source
-
-
-def test_save_writes_both_files(tmp_path: Path) -> None:
-    images = noise(2, 3, 20, 20)
-    report = verify(images, RICSCrop(10), deltas=[1])
-    page = save(report, tmp_path / "new" / "folder", scenes=images)
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert (page.parent / "report.json").read_text(encoding="utf-8") == report.to_json()
+    assert report.settings.source == images.source
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -522,4 +514,4 @@ def test_models_and_modules_are_taken_alike() -> None:
     ready = as_model(net, preprocess=lambda x: x.float())
     assert isinstance(ready, Model)
     report = verify(SCENE, CROP, n=30, deltas=[1], model=ready)
-    assert report.settings["model"] == ready.name
+    assert report.settings.model == ready.name

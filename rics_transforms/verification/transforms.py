@@ -1,0 +1,59 @@
+"""What a transform tells about itself: whether it selects crops, where, and its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+
+from torch import Tensor
+
+from rics_transforms.engine.scores import Score
+
+Transform = Callable[[Tensor], Tensor]
+"""Makes the model's input ``[C, h, w]`` of a view ``[C, n_h, n_w]``."""
+
+
+def selects(transform: Transform) -> bool:
+    """Whether a transform selects crops by a score, as `RICSCrop` does."""
+    return isinstance(getattr(transform, "score", None), Score)
+
+
+def locates(transform: Transform) -> bool:
+    """Whether a transform selects places in the scene, so that its crops do not wrap around."""
+    return selects(transform) and getattr(transform, "shifts", None) == "realistic"
+
+
+def name_of(x: object) -> str:
+    """The name of a function, or of an object's class.
+
+    Example:
+        >>> name_of(name_of), name_of(3)
+        ('name_of', 'int')
+    """
+    return str(getattr(x, "__name__", type(x).__name__))
+
+
+def describe(x: object) -> str:
+    """The `repr` of an object, without what differs between processes and options left at None.
+
+    Example:
+        >>> from rics_transforms import Lattice, RICSCrop
+        >>> describe(RICSCrop(24, score=Lattice(patch="hash")))
+        "RICSCrop(k=(24, 24), score=Lattice(patch='hash'), shifts='realistic')"
+    """
+    score = getattr(x, "score", None)
+    text = _call(x) if is_dataclass(x) else repr(x)
+    if isinstance(score, Score):
+        text = text.replace(repr(score), _call(score))
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # the address of a function
+
+
+def _call(x: object) -> str:
+    """The call that makes a dataclass, without options whose value and default are None."""
+    if not is_dataclass(x):
+        return repr(x)
+    values = {f.name: getattr(x, f.name) for f in fields(x) if f.init}
+    unset = {f.name for f in fields(x) if f.default is None and values.get(f.name) is None}
+    options = [f"{name}={value!r}" for name, value in values.items() if name not in unset]
+    return f"{type(x).__name__}({', '.join(options)})"
