@@ -93,6 +93,16 @@ def as_pair(value: object, name: str, minimum: int | None = 1) -> Size:
     raise ValueError(expected) if len(numbers) == len(items) else TypeError(expected)
 
 
+def by(size: Sequence[int], sign: str = "x") -> str:
+    """A height and a width as text.
+
+    Example:
+        >>> by((480, 640))
+        '480 x 640'
+    """
+    return f"{size[0]} {sign} {size[1]}"
+
+
 def _integer(value: object) -> int | None:
     """None unless it is an int."""
     if isinstance(value, bool):

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 from torch import Tensor
 
-from rics_transforms._arguments import as_int, as_pair
+from rics_transforms._arguments import as_int, as_pair, by
 from rics_transforms._extras import require_command
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.images import as_pixels, check_crop
@@ -189,7 +189,7 @@ def _draw_image(axes: Axes, image: PIL.Image.Image, decision: Decision, title: s
 def _draw_crop(axes: Axes, image: PIL.Image.Image, decision: Decision) -> None:
     (top, left), (height, width) = decision.origin, decision.geometry.k
     axes.imshow(_shown(image)[top : top + height, left : left + width], interpolation="nearest")
-    _finish(axes, f"The crop, {_by(decision.geometry.k)} px\nbegins at row {top}, column {left}")
+    _finish(axes, f"The crop, {by(decision.geometry.k)} px\nbegins at row {top}, column {left}")
     for spine in axes.spines.values():
         spine.set(edgecolor=CROP, linewidth=3)
 
@@ -283,7 +283,7 @@ def _level_text(decision: Decision) -> str:
 
 
 def _image_title(image: PIL.Image.Image, decision: Decision) -> str:
-    size = f"The image, {_by((image.height, image.width))} px"
+    size = f"The image, {by((image.height, image.width))} px"
     if decision.geometry.t == decision.geometry.k:
         return f"{size}\nsolid: the crop"
     return f"{size}\ndashed: the best patch, solid: its crop"
@@ -292,10 +292,10 @@ def _image_title(image: PIL.Image.Image, decision: Decision) -> str:
 def _scores_title(decision: Decision) -> str:
     geometry = decision.geometry
     if geometry.t == geometry.k:
-        return f"Score of the crop that begins here,\n{_by(geometry.positions)} places"
+        return f"Score of the crop that begins here,\n{by(geometry.positions)} places"
     return (
-        f"Score of the {_by(geometry.t)} px patch that begins here:\n"
-        f"its place in its cell of {_by(geometry.crops)} is the crop's"
+        f"Score of the {by(geometry.t)} px patch that begins here:\n"
+        f"its place in its cell of {by(geometry.crops)} is the crop's"
     )
 
 
@@ -305,7 +305,3 @@ def _moved_title(before: Decision, after: Decision, shift: int) -> str:
     if moved == [0, 0]:
         return f"{start}\nthe same crop, pixel by pixel"
     return f"{start}\nanother crop, {moved[0]:+d} rows and {moved[1]:+d} columns away"
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, as_size, by, percent, show_table, size_option
+from rics_transforms.cli.shared import Pair, as_size, percent, show_table, side, size_option
 
 
 @click.command()
@@ -75,7 +75,7 @@ def _bounds(n: Pair, k: Pair, deltas: Iterable[int], order: Pair | None) -> dict
 
 
 def _show_bounds(content: dict[str, Any]) -> None:
-    n, k, m, t, j = (by(content[x]) for x in ("n", "k", "positions", "patch", "order"))
+    n, k, m, t, j = (side(content[x]) for x in ("n", "k", "positions", "patch", "order"))
     robust = [f"robust\n{rule}" for rule in ("paper\nThm 1", "lattice\nThm 3", "limit")]
     consistent = [f"consistent\n{rule}" for rule in ("paper\nEq. 4", "lattice\nEq. 4")]
     headers = ["shift\nwithin", *robust, *consistent]
@@ -124,6 +124,6 @@ def _show_sizes(content: dict[str, Any]) -> None:
         for rule in ("paper", "lattice"):
             found = row[rule]
             cells += [f"{found['k']} px", percent(found["robustness"])] if found else ["none", ""]
-        rows.append([*cells, by(row["lattice"]["order"]) if row["lattice"] else ""])
-    target, n = percent(content["target"]), by(content["n"])
+        rows.append([*cells, side(row["lattice"]["order"]) if row["lattice"] else ""])
+    target, n = percent(content["target"]), side(content["n"])
     show_table(f"Largest square crops of {n} px images that are {target} robust", headers, rows)

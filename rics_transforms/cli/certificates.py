@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, by, one_line, percent, progress_bar, show_table
+from rics_transforms.cli.shared import Pair, one_line, percent, progress_bar, show_table, side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +103,9 @@ def _show(rows: list[dict[str, Any]], n: Pair, k: Pair, delta: int) -> None:
         ]
         for row in rows
     ]
-    show_table(f"{by(k)} px crops of {by(n)} px windows, shifts within {delta} px", headers, cells)
+    show_table(
+        f"{side(k)} px crops of {side(n)} px windows, shifts within {delta} px", headers, cells
+    )
     found = _summary(rows)
     low, high = map(percent, found["interval"])
     click.echo(

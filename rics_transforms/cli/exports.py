@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, UserError, by, one_line
+from rics_transforms.cli.shared import Pair, UserError, one_line, side
 
 
 def as_batch(text: str) -> int | None:
@@ -66,4 +66,4 @@ def export(target: Path, k: Pair, n: Pair, score: str, shifts: str, **options: A
         raise UserError(one_line(str(error))) from error
     equal = f"equal to the library on {written.verified} images"
     state = equal if written.verified else "not checked, since onnxruntime is not installed"
-    click.echo(one_line(f"{target}: {by(k)} px crops of {by(n)} px images, {state}."))
+    click.echo(one_line(f"{target}: {side(k)} px crops of {side(n)} px images, {state}."))

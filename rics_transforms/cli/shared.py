@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rics_transforms._arguments import by
+
 if TYPE_CHECKING:
     from fractions import Fraction
 
@@ -148,6 +150,6 @@ def percent(fraction: float | Fraction) -> str:
     return f"{100 * float(fraction):.1f} %"
 
 
-def by(pair: Pair) -> str:
-    """A side, or height x width."""
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} x {pair[1]}"
+def side(pair: Pair) -> str:
+    """The side of a square, or height x width."""
+    return str(pair[0]) if pair[0] == pair[1] else by(pair)
