@@ -134,7 +134,7 @@ def _print_companions(reports: dict[tuple[str, str], ShiftReport]) -> None:
         print_row(*["---"] * (1 + len(COMPANIONS)))
         for name in names if not of.startswith("crop") else names[:-1]:
             rows = [
-                next(r for r in reports[name, rule].rows if (r.metric, r.of) == (
+                next(r for r in reports[name, rule].rows if (r.metric, r.subject) == (
                     "adversarial_robustness", of))
                 for rule in COMPANIONS
             ]  # fmt: skip

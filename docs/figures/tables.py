@@ -54,4 +54,4 @@ def accuracy_cost() -> str:
 
 def metrics() -> str:
     """What reports measure."""
-    return "\n".join(f"| {metric.name} | {metric.of} | {metric.meaning} |" for metric in METRICS)
+    return "\n".join(f"| {m.name} | {m.subject} | {m.meaning} |" for m in METRICS)

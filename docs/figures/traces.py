@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _robustness(report: ShiftReport) -> str:
-    row = next(r for r in report.rows if (r.metric, r.of) == ("adversarial_robustness", "class"))
+    row = report.row("adversarial_robustness", "class", delta=1)
     return f"{row.value:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f}), {row.count} scenes"
 
 

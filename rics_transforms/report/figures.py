@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from rics_transforms.verification.metrics import (
     CONSISTENCY,
     ROBUSTNESS,
-    Of,
+    Subject,
     Views,
     classes,
     neighbours,
     path,
 )
 from rics_transforms.verification.records import Record
-from rics_transforms.verification.results import Row, ShiftReport
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.rows import Row
 from rics_transforms.verification.statistics import Uniformity
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ def style_of(number: int) -> tuple[str, str]:
 # --- against the size of the shift (Figure 7) ----------------------------------------------------
 
 
-def curves(reports: Reports, metric: str, of: Of) -> dict[str, list[Row]]:
+def curves(reports: Reports, metric: str, subject: Subject) -> dict[str, list[Row]]:
     """The rows of one metric by report, from the smallest shift to the largest.
 
     Empty unless there are two sizes of shift at least.
     """
     found = {
-        name: [r for r in report.rows if (r.metric, r.of) == (metric, of) and r.delta is not None]
+        name: [r for r in report.rows if r.key[:2] == (metric, subject) and r.delta is not None]
         for name, report in reports.items()
     }
     deltas = {row.delta for rows in found.values() for row in rows}
@@ -119,10 +120,10 @@ class Point(NamedTuple):
     robustness: Row
 
 
-def points(reports: Reports, of: Of) -> dict[str, Point]:
+def points(reports: Reports, subject: Subject) -> dict[str, Point]:
     """Accuracy and robustness at the smallest shift that all reports have, where all have them."""
     shared = [
-        {row.delta for row in report.rows if (row.metric, row.of) == (ROBUSTNESS, of)}
+        {row.delta for row in report.rows if row.key[:2] == (ROBUSTNESS, subject)}
         for report in reports.values()
     ]
     deltas = sorted(set.intersection(*shared), key=lambda d: -1 if d is None else d)
@@ -130,7 +131,7 @@ def points(reports: Reports, of: Of) -> dict[str, Point]:
     if not deltas or not all(right):
         return {}
     return {
-        name: Point(report.row("accuracy", "class"), report.row(ROBUSTNESS, of, deltas[0]))
+        name: Point(report.row("accuracy", "class"), report.row(ROBUSTNESS, subject, deltas[0]))
         for name, report in reports.items()
     }
 
@@ -156,12 +157,12 @@ class Trace:
 
     Attributes:
         record: of the image, in the first report.
-        of: which class.
+        subject: which class.
         lines: by report, for every horizontal shift in pixels the probability.
     """
 
     record: Record
-    of: str
+    subject: str
     lines: dict[str, list[tuple[float, float]]]
 
 
@@ -175,9 +176,10 @@ def traces(reports: Reports, most: int = 2) -> list[Trace]:
 
 def _shown(reports: Reports, judged: Record, index: int) -> Trace:
     lines = {name: _trace(report.records[index], report) for name, report in reports.items()}
-    of = f"the true class {judged.label}" if judged.truth else "the class of the unshifted image"
+    true = f"the true class {judged.label}"
+    subject = true if judged.truth else "the class of the unshifted image"
     first = next(iter(reports.values())).records[index]
-    return Trace(first, of, {name: line for name, line in lines.items() if line})
+    return Trace(first, subject, {name: line for name, line in lines.items() if line})
 
 
 def _trace(record: Record, report: ShiftReport) -> list[tuple[float, float]]:
@@ -211,7 +213,7 @@ class AnswerMap:
 
     Attributes:
         id: of the image.
-        of: "neighbour", "class" or "crop".
+        subject: "neighbour", "class" or "crop".
         down: the vertical shifts in pixels.
         right: the horizontal ones.
         grids: by report, the answers as ``grid[i][j]``, under the shift (down[i], right[j]).
@@ -219,7 +221,7 @@ class AnswerMap:
     """
 
     id: str
-    of: Of
+    subject: Subject
     down: tuple[float, ...]
     right: tuple[float, ...]
     grids: dict[str, list[list[Any]]]
@@ -235,7 +237,7 @@ class AnswerMap:
         return len({answer for row in self.grids[name] for answer in row})
 
 
-_SEEN: dict[Of, Callable[[Record], Sequence[Any] | None]] = {
+_SEEN: dict[Subject, Callable[[Record], Sequence[Any] | None]] = {
     "neighbour": neighbours,
     "class": classes,
     "crop": lambda record: [record.places[i] for i in record.place] or None,
@@ -249,16 +251,16 @@ def answers(reports: Reports) -> AnswerMap | None:
     know none of these, if all shifts of all images lead to the same, or if they form no grid.
     """
     known = [
-        of
-        for of, seen in _SEEN.items()
+        subject
+        for subject, seen in _SEEN.items()
         if all(seen(record) is not None for report in reports.values() for record in report.records)
     ]
     moves = sorted(set.intersection(*(set(report.moves) for report in reports.values())))
     down, right = (tuple(sorted(set(along))) for along in zip(*moves, strict=True))
     if not known or min(len(down), len(right)) < 2 or len(moves) != len(down) * len(right):
         return None
-    of = known[0]
-    tables = [_answers(report, of, moves) for report in reports.values()]
+    subject = known[0]
+    tables = [_answers(report, subject, moves) for report in reports.values()]
     most = max(range(len(tables[0])), key=lambda i: sum(len(set(table[i])) for table in tables))
     ranking = Counter(answer for table in tables for answer in table[most]).most_common()
     if all(len(set(table[most])) == 1 for table in tables):
@@ -269,13 +271,13 @@ def answers(reports: Reports) -> AnswerMap | None:
         for name, table in zip(reports, tables, strict=True)
     }
     image = next(iter(reports.values())).records[most].id
-    return AnswerMap(image, of, down, right, grids, tuple(answer for answer, _ in ranking))
+    return AnswerMap(image, subject, down, right, grids, tuple(answer for answer, _ in ranking))
 
 
-def _answers(report: ShiftReport, of: Of, moves: Sequence[Any]) -> list[list[Any]]:
+def _answers(report: ShiftReport, subject: Subject, moves: Sequence[Any]) -> list[list[Any]]:
     """For every image the answers to these moves, in their order."""
     view = {move: i for i, move in enumerate(report.moves)}  # of equal moves the last, disturbed
-    per_view = (_SEEN[of](record) for record in report.records)
+    per_view = (_SEEN[subject](record) for record in report.records)
     return [[seen[view[move]] for move in moves] for seen in per_view if seen is not None]
 
 

@@ -15,15 +15,16 @@ from rics_transforms.report import figures, pictures, wording
 from rics_transforms.report.figures import Reports
 from rics_transforms.report.pictures import Picture
 from rics_transforms.report.table import named_reports
-from rics_transforms.report.wording import counterpart
 from rics_transforms.verification.metrics import METRICS
-from rics_transforms.verification.results import Row, ShiftReport
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.rows import Row, find
+from rics_transforms.verification.table import count, reach, size, title, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-_MEANINGS = {(metric.name, metric.of): metric.meaning for metric in METRICS}
+_MEANINGS = {(metric.name, metric.subject): metric.meaning for metric in METRICS}
 
 
 # --- the page ------------------------------------------------------------------------------------
@@ -58,11 +59,11 @@ def as_html(
     traces = figures.traces(reports)
     strips, examples = _pictures(report, scenes, traces)
     return _pages().get_template("report.html").render(
-        title=wording.title(report),
+        title=title(report.settings),
         headline=wording.headline(reports),
         report=report,
         settings=report.settings,
-        images=wording.images(report),
+        images=f"{count(len(report.records), 'image')}: {report.settings.source}",
         names=list(reports),
         sections=_sections(report, others),
         comparisons=[(name, report.compare(r)) for name, r in list(reports.items())[1:]],
@@ -110,8 +111,8 @@ def _pages() -> Environment:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
-    filters = ("by", "chance", "percent", "shift", "words")
-    pages.filters |= {name: getattr(wording, name) for name in filters}
+    filters = (reach, size, words, wording.chance, wording.percent)
+    pages.filters |= {function.__name__: function for function in filters}
     return pages
 
 
@@ -149,14 +150,14 @@ def _section(metric: str, rows: list[Row], others: Sequence[ShiftReport]) -> Sec
     ]
     groups = [
         Group(
-            of if metric else name,
-            _MEANINGS[name, of],
-            [(r, [counterpart(o, r) for o in others]) for r in same],
+            subject if metric else name,
+            _MEANINGS[name, subject],
+            [(r, [find(o.rows, r.key) for o in others]) for r in same],
         )
-        for (name, of), same in groupby(rows, lambda row: (row.metric, row.of))
+        for (name, subject), same in groupby(rows, lambda row: (row.metric, row.subject))
     ]
-    title = metric or "accuracy and what changes with the shift"
-    return Section(title, figures.LIMITS.get(metric, ""), tuple(known), groups)
+    name = metric or "accuracy and what changes with the shift"
+    return Section(name, figures.LIMITS.get(metric, ""), tuple(known), groups)
 
 
 # --- figures of the page -------------------------------------------------------------------------
@@ -164,23 +165,23 @@ def _section(metric: str, rows: list[Row], others: Sequence[ShiftReport]) -> Sec
 
 def _curves(reports: Reports) -> Iterator[tuple[str, str]]:
     """Figure 7: every metric that has a bound somewhere, as SVG and caption."""
-    for (metric, of), meaning in _MEANINGS.items():
-        rows_of = figures.curves(reports, metric, of) if metric in figures.LIMITS else {}
+    for (metric, subject), meaning in _MEANINGS.items():
+        rows_of = figures.curves(reports, metric, subject) if metric in figures.LIMITS else {}
         if rows_of:
-            title = f"{wording.words(metric).capitalize()}, {of}"
-            key = re.sub(r"\W", "-", f"{metric}-{of}")
+            name = f"{words(metric).capitalize()}, {subject}"
+            key = re.sub(r"\W", "-", f"{metric}-{subject}")
             draw = partial(figures.draw_curves, rows_of=rows_of)
-            yield figures.chart(key, title, draw), f"{meaning.capitalize()}."
+            yield figures.chart(key, name, draw), f"{meaning.capitalize()}."
 
 
 def _points(reports: Reports) -> Iterator[str]:
     """Figure 6: robustness against accuracy."""
-    for of in ("class", "neighbour"):
-        point_of = figures.points(reports, of)
+    for subject in ("class", "neighbour"):
+        point_of = figures.points(reports, subject)
         if point_of:
-            under = wording.shift(next(iter(point_of.values())).robustness)
+            under = reach(next(iter(point_of.values())).robustness)
             draw = partial(figures.draw_points, point_of=point_of)
-            yield figures.chart(f"tradeoff-{of}", f"By {of}, shifts: {under}", draw)
+            yield figures.chart(f"tradeoff-{subject}", f"By {subject}, shifts: {under}", draw)
 
 
 def _trace(number: int, trace: figures.Trace) -> str:
@@ -196,15 +197,15 @@ def _answers(reports: Reports) -> tuple[figures.AnswerMap, str] | None:
     if shown is None:
         return None
     draws = [partial(figures.draw_answers, shown=shown, name=name) for name in shown.grids]
-    return shown, figures.maps("answers", f"What every shift leads to, by {shown.of}", draws)
+    return shown, figures.maps("answers", f"What every shift leads to, by {shown.subject}", draws)
 
 
 def _origins(report: ShiftReport) -> str | None:
     test = report.origins
     if test is None:
         return None
-    title = "Where the crops lie in their windows"
-    return figures.maps("origins", title, [partial(figures.draw_origins, test=test)])
+    name = "Where the crops lie in their windows"
+    return figures.maps("origins", name, [partial(figures.draw_origins, test=test)])
 
 
 def _pictures(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rics_transforms._extras import require_command
 from rics_transforms.report import wording
-from rics_transforms.report.wording import counterpart
-from rics_transforms.verification.results import Row, ShiftReport
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.statistics import Verdict
+from rics_transforms.verification.table import LEFT, tabulate
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def named_reports(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[str, ShiftReport]:
@@ -54,49 +55,30 @@ def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    first, *rest = map(escape, named_reports(report, others))
-    promised = any(row.bound is not None for row in report.rows)
-    theory = ("bound", "limit") if promised else ()
+    first, *rest = named_reports(report, others)
+    beside = {name: other.rows for name, other in zip(rest, others, strict=True)}
+    name = first if others else "value"
+    cells = tabulate(report.settings, report.rows, len(report.records), name, beside)
     out = Table(
-        title=escape(wording.title(report)), caption=escape(wording.images(report)),
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False,
+        title=escape(cells.title), caption=escape(cells.caption), box=box.SIMPLE_HEAD,
+        pad_edge=False, show_edge=False,
     )  # fmt: skip
-    out.add_column()
-    for name in ("shift", first if rest else "value", "95 % interval", *theory):
-        out.add_column(name, justify="right", no_wrap=True)
-    if promised:
-        out.add_column("verdict", no_wrap=True)
-    for name in rest:
-        out.add_column(name, justify="right", overflow="fold")
-    for label, row in _labelled(report.rows):
-        beside = (_value(counterpart(other, row)) for other in others) if row else ()
-        out.add_row(label, *(_cells(row, theory) if row else ()), *beside)
+    for name in cells.header:
+        kept = name and name not in rest
+        out.add_column(
+            escape(name), justify="left" if name in LEFT else "right", no_wrap=bool(kept),
+            overflow="fold" if name in rest else "ellipsis",
+        )  # fmt: skip
+    for line in cells.lines:
+        columns = zip(cells.header, line.cells, strict=True)
+        out.add_row(*(_styled(name, text, line.verdict) for name, text in columns))
     return out
-
-
-def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:
-    """Every row with its metric, or below its metric with its subject where there are several."""
-    for metric, group in groupby(rows, lambda row: row.metric):
-        same = list(group)
-        if several := len({row.of for row in same}) > 1:
-            yield wording.words(metric), None
-        for row in same:
-            yield f"  {row.of}" if several else wording.words(metric), row
 
 
 _STYLES = {"holds": "green", "undecided": "yellow", "violated": "bold red"}
 
 
-def _cells(row: Row, theory: Sequence[str]) -> Iterator[str]:
-    yield wording.shift(row)
-    yield f"{row.value:.3f}"
-    yield f"{row.ci_low:.3f} to {row.ci_high:.3f}"
-    for name in theory:
-        number = getattr(row, name)
-        yield "" if number is None else f"{number:.3f}"
-    if theory:
-        yield f"[{_STYLES[row.verdict]}]{row.verdict}[/]" if row.verdict else ""
+def _styled(column: str, text: str, verdict: Verdict | None) -> Text:
+    from rich.text import Text
 
-
-def _value(row: Row | None) -> str:
-    return "" if row is None else f"{row.value:.3f}"
+    return Text(text, _STYLES[verdict] if column == "verdict" and verdict else "")

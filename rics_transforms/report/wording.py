@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rics_transforms.report.figures import Reports
-from rics_transforms.verification.metrics import ONCE, ROBUSTNESS, Of, Views
-from rics_transforms.verification.results import Row, ShiftReport
+from rics_transforms.verification.metrics import ROBUSTNESS, Subject, Views
+from rics_transforms.verification.results import ShiftReport
+from rics_transforms.verification.rows import Row, find
 from rics_transforms.verification.settings import Settings
+from rics_transforms.verification.table import count
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -37,43 +39,7 @@ def _candidates(settings: Settings) -> tuple[str, ...]:
     return rule, score, model, f"{rule}, {model}", f"{score}, {model}", whole
 
 
-# --- small things --------------------------------------------------------------------------------
-
-
-def words(metric: str) -> str:
-    """The name of a metric."""
-    return metric.replace("_", " ").replace("top5", "top-5")
-
-
-def title(report: ShiftReport) -> str:
-    """What was measured, in a line."""
-    settings = report.settings
-    whole = f"{settings.transform_name} of {by(settings.n)} px windows"
-    if settings.k:
-        whole = f"{settings.score}: crops of {by(settings.k)} out of {by(settings.n)} px"
-    return f"{whole}, model {settings.model}" if settings.model else whole
-
-
-def images(report: ShiftReport) -> str:
-    """On how many images, and where they come from."""
-    return f"{count(len(report.records), 'image')}: {report.settings.source}"
-
-
-def shift(row: Row) -> str:
-    """How far the shifts of a row reach."""
-    if row.metric in ONCE:
-        return "none"
-    return "all" if row.delta is None else f"{row.delta} px"
-
-
-def by(pair: Sequence[int]) -> str:
-    """A height and a width."""
-    return f"{pair[0]} \u00d7 {pair[1]}"
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number} {noun}" + ("s" if number != 1 else "")
+# --- numbers -------------------------------------------------------------------------------------
 
 
 def percent(value: float) -> str:
@@ -92,13 +58,14 @@ def chance(p: float) -> str:
 def headline(reports: Reports) -> list[str]:
     """The result in plain words: what no shift changes, at the smallest and the largest shift."""
     report = next(iter(reports.values()))
-    robust = {of: [r for r in report.rows if (r.metric, r.of) == (ROBUSTNESS, of)] for of in _KEEPS}
-    rows = next(rows for rows in robust.values() if rows)
+    robust = [row for row in report.rows if row.metric == ROBUSTNESS]
+    found = ([row for row in robust if row.subject == subject] for subject in _KEEPS)
+    rows = next(rows for rows in found if rows)
     ends = dict.fromkeys((rows[0], rows[-1]))
     return [*(_sentence(row, reports) for row in ends), *_right(reports), *_tally(report.rows)]
 
 
-_KEEPS: dict[Of, str] = {
+_KEEPS: dict[Subject, str] = {
     "class": "the class that the model gives them",
     "neighbour": "their nearest neighbour",
     "crop": "exactly the same crop",
@@ -108,8 +75,9 @@ _KEEPS: dict[Of, str] = {
 def _sentence(row: Row, reports: Reports) -> str:
     low, high = percent(row.ci_low), percent(row.ci_high)
     under = _under(row, next(iter(reports.values())))
+    images = count(row.count, "image")
     text = (
-        f"{percent(row.value)}\u00a0% of {count(row.count, 'image')} keep {_KEEPS[row.of]} {under} "
+        f"{percent(row.value)}\u00a0% of {images} keep {_KEEPS[row.subject]} {under} "
         f"(95\u00a0% interval {low} to {high}\u00a0%)"
     )
     if row.bound is not None:
@@ -118,7 +86,7 @@ def _sentence(row: Row, reports: Reports) -> str:
 
 
 def _with_others(row: Row, reports: Reports) -> str:
-    others = [(name, counterpart(report, row)) for name, report in reports.items()][1:]
+    others = [(name, find(report.rows, row.key)) for name, report in reports.items()][1:]
     found = [f"{percent(same.value)}\u00a0% with {name}" for name, same in others if same]
     return "; " + ", ".join(found) if found else ""
 
@@ -152,9 +120,3 @@ def _tally(rows: Sequence[Row]) -> list[str]:
     held, unsure, broken = (verdicts.count(v) for v in ("holds", "undecided", "violated"))
     text = f"Bounds that hold: {held} of {len(verdicts)}; undecided: {unsure}; violated: {broken}."
     return [text] if verdicts else []
-
-
-def counterpart(report: ShiftReport, row: Row) -> Row | None:
-    """The same row of another report."""
-    key = row.metric, row.of, row.delta
-    return next((r for r in report.rows if (r.metric, r.of, r.delta) == key), None)

@@ -16,7 +16,7 @@ from rics_transforms._arguments import Size
 from rics_transforms.shifts.base import Move
 from rics_transforms.verification.records import Record
 
-Of = Literal["crop", "crop within 2 px", "class", "neighbour", "layer"]
+Subject = Literal["crop", "crop within 2 px", "class", "neighbour", "layer"]
 
 
 FLAGS = frozenset(
@@ -58,13 +58,13 @@ class Metric:
 
     Attributes:
         name: of the measure.
-        of: what it looks at.
+        subject: what it looks at.
         meaning: its mean over images, in words.
         value: the measure; None if the record does not hold what it needs.
     """
 
     name: str
-    of: Of
+    subject: Subject
     meaning: str
     value: Callable[[Record, Views], float | None]
 
@@ -202,7 +202,7 @@ def _layer(name: str) -> Callable[[Record, Views], float | None]:
 
 # --- all of them ---------------------------------------------------------------------------------
 
-_SEEN: dict[Of, tuple[Seen, str]] = {
+_SEEN: dict[Subject, tuple[Seen, str]] = {
     "crop": (crops, "the crop"),
     "crop within 2 px": (_near, "where the crop lies to within 2 px"),
     "class": (classes, "the class"),
@@ -211,11 +211,13 @@ _SEEN: dict[Of, tuple[Seen, str]] = {
 
 
 METRICS: tuple[Metric, ...] = (
-    *(Metric(ROBUSTNESS, of, f"share of images of which no shift changes {what}", _kept(see, all))
-      for of, (see, what) in _SEEN.items()),
-    *(Metric(CONSISTENCY, of, f"mean share of views, the unshifted one included, that keep {what}",
+    *(Metric(ROBUSTNESS, subject, f"share of images of which no shift changes {what}",
+             _kept(see, all))
+      for subject, (see, what) in _SEEN.items()),
+    *(Metric(CONSISTENCY, subject,
+             f"mean share of views, the unshifted one included, that keep {what}",
              _kept(see, fmean))
-      for of, (see, what) in _SEEN.items()),
+      for subject, (see, what) in _SEEN.items()),
     Metric("accuracy", "class", "share of unshifted images with the right class", _accuracy),
     Metric("top5_accuracy", "class",
            "share of unshifted images with the right class among the first five", _top5_accuracy),

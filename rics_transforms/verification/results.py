@@ -1,76 +1,27 @@
-"""From records to rows: means over images with intervals, compared with what theory says."""
+"""The report: what `verify` found, to be read, compared and saved."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from math import fsum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rics_transforms import theory
-from rics_transforms._arguments import Size
 from rics_transforms.shifts.base import Move
-from rics_transforms.verification.metrics import (
-    CONSISTENCY,
-    FLAGS,
-    METRICS,
-    ONCE,
-    ROBUSTNESS,
-    Metric,
-    Of,
-    Views,
-)
+from rics_transforms.verification.metrics import FLAGS, Subject
 from rics_transforms.verification.records import Record, merge_records
+from rics_transforms.verification.rows import Key, Row, rows_of, values_of
 from rics_transforms.verification.settings import Settings
-from rics_transforms.verification.statistics import (
-    Paired,
-    Uniformity,
-    Verdict,
-    clopper_pearson,
-    mcnemar,
-    uniformity,
-    verdict,
-)
+from rics_transforms.verification.statistics import Paired, Uniformity, mcnemar, uniformity
+from rics_transforms.verification.table import count, tabulate, title
 
-
-@dataclass(frozen=True)
-class Row:
-    """One measured number. Values are fractions, never percent.
-
-    Attributes:
-        metric: name of a measure, see `metrics.METRICS`: "adversarial_robustness" is the share of
-            images of which no shift changes what `of` says, "consistency" the mean share of shifts,
-            the unshifted view included, that keep it.
-        of: "crop", "class", "neighbour" or "layer".
-        delta: largest shift in pixels; None for all shifts.
-        value: the measurement.
-        ci_low: lower end of its 95 % interval.
-        ci_high: upper end.
-        bound: what theory promises at least (Theorems 1 to 3, Eq. 4); None where it promises
-            nothing.
-        expected: what theory expects of a pseudo-random score: for order 1 exactly that of the
-            crop, for higher orders that or more.
-        limit: for robustness, what no rule can exceed on average over window positions; for
-            consistency, what a lattice tends to as its order grows (no universal ceiling).
-        verdict: see `statistics.verdict`; None without a bound.
-        count: number of images.
-    """
-
-    metric: str
-    of: Of
-    delta: int | None
-    value: float
-    ci_low: float
-    ci_high: float
-    bound: float | None
-    expected: float | None
-    limit: float | None
-    verdict: Verdict | None
-    count: int
+if TYPE_CHECKING:
+    import pandas
 
 
 class Forwards(NamedTuple):
@@ -84,16 +35,19 @@ class Comparison(NamedTuple):
     """One yes-or-no metric of two reports on the same images."""
 
     metric: str
-    of: Of
+    subject: Subject
     delta: int | None
     first: float
     second: float
     test: Paired
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShiftReport:
     """What `verify` found: the settings, the statistics, and one `Record` per image.
+
+    ``print(report)`` shows its rows as a table, and so does a notebook. `rics_transforms.report`
+    makes a page of it, and saves it.
 
     Attributes:
         settings: what was measured, and how.
@@ -121,7 +75,7 @@ class ShiftReport:
         if not ordered:
             raise ValueError("Expected `records` to hold at least one image, but got none.")
         _require_distinct(ordered)
-        return cls(settings, tuple(_rows(ordered, settings)), ordered)
+        return cls(settings, tuple(rows_of(ordered, settings)), ordered)
 
     @classmethod
     def load(cls, *paths: str | Path) -> ShiftReport:
@@ -156,17 +110,45 @@ class ShiftReport:
         chosen = [_origin(record) for record in self.records]
         return uniformity(chosen, theory.crop_positions(n, k))
 
-    def row(self, metric: str, of: str = "crop", delta: int | None = None) -> Row:
+    def __repr__(self) -> str:
+        images, rows = count(len(self.records), "image"), count(len(self.rows), "row")
+        return f"<ShiftReport: {title(self.settings)}; {images}, {rows}>"
+
+    def __str__(self) -> str:
+        return tabulate(self.settings, self.rows, len(self.records)).as_text()
+
+    def _repr_html_(self) -> str:
+        return tabulate(self.settings, self.rows, len(self.records)).as_html()
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The rows as dicts: what `pandas.DataFrame` and `csv.DictWriter` take."""
+        return [asdict(row) for row in self.rows]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The rows as a table of pandas; numbers that a row lacks are NaN.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`to_pandas` needs pandas: pip install pandas; `to_rows` does not."
+            ) from error
+        return pandas.DataFrame(self.to_rows(), columns=[field.name for field in fields(Row)])
+
+    def row(self, metric: str, subject: str = "crop", delta: int | None = None) -> Row:
         """One row by name.
 
         Raises:
             ValueError: listing what there is.
         """
         for row in self.rows:
-            if (row.metric, row.of, row.delta) == (metric, of, delta):
+            if row.key == (metric, subject, delta):
                 return row
-        known = ", ".join(f"({r.metric}, {r.of}, {r.delta})" for r in self.rows)
-        raise ValueError(f"Expected one of {known}, but got ({metric}, {of}, {delta}).")
+        known = ", ".join(f"({r.metric}, {r.subject}, {r.delta})" for r in self.rows)
+        raise ValueError(f"Expected one of {known}, but got ({metric}, {subject}, {delta}).")
 
     def compare(self, other: ShiftReport) -> tuple[Comparison, ...]:
         """Every yes-or-no metric of this report beside another's, by McNemar's exact test.
@@ -198,7 +180,7 @@ class ShiftReport:
         del settings["moves"]  # `shifts` tells them
         content = {
             "settings": settings,
-            "rows": [asdict(row) for row in self.rows],
+            "rows": self.to_rows(),
             "forwards": self.forwards._asdict(),
             "origins": None if self.origins is None else asdict(self.origins),
         }
@@ -221,73 +203,6 @@ def _mean(values: Sequence[float]) -> float:
     return fsum(values) / len(values)
 
 
-# --- rows ----------------------------------------------------------------------------------------
-
-Key = tuple[str, Of, int | None]
-
-
-def _values(records: Sequence[Record], settings: Settings) -> dict[Key, list[float]]:
-    """Every metric of every image that these records hold, by metric, subject and delta."""
-    found: dict[Key, list[float]] = {}
-    for metric in METRICS:
-        deltas = (None,) if metric.name in ONCE else settings.deltas or (None,)
-        for delta in deltas if _wanted(metric, settings) else ():
-            views = Views.within(settings.moves, delta)
-            values = [metric.value(record, views) for record in records]
-            known = [value for value in values if value is not None]
-            if len(known) not in (0, len(values)):
-                lacks = records[values.index(None)].id
-                raise ValueError(
-                    f"Expected {metric.name} ({metric.of}) of every image or of none, but "
-                    f"{lacks!r} lacks it; was its label missing?"
-                )
-            if known:
-                found[metric.name, metric.of, delta] = known
-    return found
-
-
-def _wanted(metric: Metric, settings: Settings) -> bool:
-    """Whether a metric is told: nearness only of disturbed views, which keep no exact crop."""
-    return metric.of != "crop within 2 px" or settings.disturbance is not None
-
-
-def _rows(records: Sequence[Record], settings: Settings) -> Iterable[Row]:
-    for (metric, of, delta), values in _values(records, settings).items():
-        total, count = fsum(values), len(values)
-        low, high = clopper_pearson(total, count)
-        bound, expected, limit = _promise(metric, of, delta, settings)
-        says = None if bound is None else verdict(low, high, bound)
-        yield Row(metric, of, delta, total / count, low, high, bound, expected, limit, says, count)
-
-
 def _flags(report: ShiftReport) -> dict[Key, list[bool]]:
-    values = _values(report.records, report.settings)
+    values = values_of(report.records, report.settings)
     return {key: [v == 1 for v in x] for key, x in values.items() if key[0] in FLAGS}
-
-
-# --- theory --------------------------------------------------------------------------------------
-
-_Promise = tuple[float | None, float | None, float | None]
-
-
-def _promise(metric: str, of: str, delta: int | None, settings: Settings) -> _Promise:
-    """Bound, expectation and limit. What keeps its crop keeps its class and its neighbour."""
-    if metric not in (ROBUSTNESS, CONSISTENCY) or of == "crop within 2 px":
-        return None, None, None
-    if settings.theory == "cyclic":
-        return 1.0, 1.0, 1.0
-    if settings.theory is None or settings.k is None or settings.order is None or delta is None:
-        return None, None, None
-    bound, expected, limit = _of_crop(metric, delta, settings.n, settings.k, settings.order)
-    return (bound, expected, limit) if of == "crop" else (bound, None, None)
-
-
-def _of_crop(metric: str, delta: int, n: Size, k: Size, order: Size) -> tuple[float, float, float]:
-    if metric == ROBUSTNESS:
-        bound = float(theory.robustness_bound(n, k, delta, order))
-        return bound, bound, float(theory.robustness_limit(n, k, delta))
-    return (
-        float(theory.consistency_bound(n, k, delta, order)),
-        float(theory.expected_consistency(n, k, delta, order)),
-        float(theory.consistency_limit(n, k, delta)),
-    )

@@ -342,7 +342,7 @@ def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path)
     result = rics(*command, "--output", "out")
     assert result.exit_code == 0
     report = json.loads(Path("out/report.json").read_text())
-    assert {row["of"] for row in report["rows"]} == {"crop", "class", "neighbour"}
+    assert {row["subject"] for row in report["rows"]} == {"crop", "class", "neighbour"}
     assert "accuracy" in {row["metric"] for row in report["rows"]}
     assert report["forwards"]["used"] < report["forwards"]["brute_force"] == 75
     baseline = ShiftReport.load("out/baseline.jsonl")

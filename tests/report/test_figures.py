@@ -123,7 +123,7 @@ def test_a_model_that_never_changes_has_no_trace_and_no_map() -> None:
 
 def test_the_map_is_of_the_image_with_the_most_different_answers(reports: Reports) -> None:
     found = answers(reports)
-    assert found is not None and found.of == "neighbour"
+    assert found is not None and found.subject == "neighbour"
     assert found.down == found.right == (-2, -1, 0, 1, 2)  # what both have
     most = []
     for number in range(24):

@@ -97,14 +97,14 @@ def test_every_row_is_in_a_table_of_the_page(
     page: str, report: ShiftReport, centre: ShiftReport
 ) -> None:
     text = Page(page).text
-    beside = {(r.metric, r.of, r.delta): r for r in centre.rows}
+    beside = {r.key: r for r in centre.rows}
     for row in report.rows:
         once = row.metric in ("accuracy", "top5_accuracy")
         cells = ["none" if once else f"{row.delta} px", f"{100 * row.value:.1f}"]
         cells += [f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"]
         cells += [f"{100 * x:.1f}" for x in (row.bound, row.expected, row.limit) if x is not None]
         cells += [row.verdict] if row.verdict else []
-        other = beside.get((row.metric, row.of, row.delta))
+        other = beside.get(row.key)
         cells += [f"{100 * other.value:.1f}"] if other else []
         assert " ".join(cells) in text
 
@@ -120,7 +120,7 @@ def test_every_comparison_is_in_a_table_of_the_page(
         p = found.test.p_value
         chance = "below 0.0001" if p < 0.0001 else f"{p:.2g}"
         counts = f"{found.test.first} {found.test.second} {chance}"
-        assert f"{name}, {found.of} {shift} {counts}" in text
+        assert f"{name}, {found.subject} {shift} {counts}" in text
 
 
 def test_the_page_says_what_it_rests_on(page: str, report: ShiftReport) -> None:
@@ -311,9 +311,7 @@ def test_the_table_has_a_line_per_row(report: ShiftReport, centre: ShiftReport) 
         cells = ["none" if once else f"{row.delta} px", f"{row.value:.3f}"]
         cells += [f"{row.ci_low:.3f} to {row.ci_high:.3f}", *(f"{x:.3f}" for x in numbers)]
         cells += [row.verdict] if row.verdict else []
-        beside = [
-            r for r in centre.rows if (r.metric, r.of, r.delta) == (row.metric, row.of, row.delta)
-        ]
+        beside = [r for r in centre.rows if r.key == row.key]
         cells += [f"{r.value:.3f}" for r in beside]
         assert any(line.endswith(" ".join(cells)) for line in (" ".join(x.split()) for x in lines))
 

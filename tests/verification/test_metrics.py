@@ -114,7 +114,7 @@ def test_metrics_equal_their_definitions(delta: int) -> None:
     for seed in range(60):
         seen = draw(seed, GRID)
         views, wanted = Views.within(GRID, delta), expected(seen, delta)
-        found = {(m.name, m.of): m.value(seen.record(), views) for m in METRICS}
+        found = {(m.name, m.subject): m.value(seen.record(), views) for m in METRICS}
         assert {key for key, value in found.items() if value is not None} == wanted.keys()
         for key, value in wanted.items():
             assert found[key] == pytest.approx(value), key
@@ -122,8 +122,8 @@ def test_metrics_equal_their_definitions(delta: int) -> None:
 
 def test_a_pair_of_views_has_no_path() -> None:
     moves: list[Move] = [(0, 0), (0.5, 0.5)]
-    seen = draw(3, moves)
-    found = {(m.name, m.of): m.value(seen.record(), Views.within(moves, None)) for m in METRICS}
+    seen, views = draw(3, moves), Views.within(moves, None)
+    found = {(m.name, m.subject): m.value(seen.record(), views) for m in METRICS}
     wanted = expected(seen, None)
     assert found["jaggedness", "class"] is None
     known = {key: value for key, value in found.items() if value is not None}
@@ -133,7 +133,7 @@ def test_a_pair_of_views_has_no_path() -> None:
 def test_metrics_without_their_data_are_none() -> None:
     bare = Record("x", None, None, (), (), (0, 1, 1))
     views = Views.within([(0, 0), (0, 1), (0, 2)], None)
-    found = {(m.name, m.of): m.value(bare, views) for m in METRICS}
+    found = {(m.name, m.subject): m.value(bare, views) for m in METRICS}
     known = {key: value for key, value in found.items() if value is not None}
     assert known == {("adversarial_robustness", "crop"): 0.0, ("consistency", "crop"): 1 / 3}
 

@@ -78,7 +78,7 @@ def test_crops_equal_brute_force(score: Any, photographs: list[Named]) -> None:
 
 def test_rows_are_the_statistics_of_the_records(photographs: list[Named]) -> None:
     report = verify(photographs, RICSCrop(21), n=33, deltas=(1, 3))
-    assert [(r.metric, r.of, r.delta) for r in report.rows] == [
+    assert [(r.metric, r.subject, r.delta) for r in report.rows] == [
         ("adversarial_robustness", "crop", 1), ("adversarial_robustness", "crop", 3),
         ("consistency", "crop", 1), ("consistency", "crop", 3),
     ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_answers_equal_brute_force(
             assert record.confidence[view] == pytest.approx(odds[top] / odds.sum(), rel=1e-4)
             assert record.truth[view] == pytest.approx(odds[label] / odds.sum(), rel=1e-4)
             assert record.neighbours[view] == nearest(record.id, embedding.numpy())
-    found = {row.of for row in report.rows}
+    found = {row.subject for row in report.rows}
     assert found == {"crop", "class", "neighbour"}
 
 
@@ -285,7 +285,7 @@ def test_layers_are_compared_under_cyclic_shifts() -> None:
     for layer in ("0", "1"):
         model = as_model(net, layer=layer, preprocess=lambda x: x.float() / 255)
         report = verify(images, v2.Identity(), shifts="integer:samples=20", model=model)
-        rows[layer] = {row.metric: row.value for row in report.rows if row.of == "layer"}
+        rows[layer] = {row.metric: row.value for row in report.rows if row.subject == "layer"}
     assert rows["0"]["feature_difference"] < 1e-3 and rows["0"]["nonshiftability"] == 0
     assert rows["1"]["feature_difference"] > 0.1
 
@@ -364,7 +364,7 @@ def test_reports_on_the_same_images_compare(photographs: list[Named]) -> None:
         verify(photographs, t, n=34, deltas=[1], model=grid_model())
         for t in (RICSCrop(24), v2.CenterCrop(24))
     )
-    compared = {(c.metric, c.of, c.delta): c for c in rics.compare(centre)}
+    compared = {(c.metric, c.subject, c.delta): c for c in rics.compare(centre)}
     assert ("consistency", "class", 1) not in compared
     found = compared["adversarial_robustness", "crop", 1]
     assert found.first == rics.row("adversarial_robustness", "crop", 1).value

@@ -1,0 +1,137 @@
+"""From records to rows: means over images with intervals, compared with what theory promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from rics_transforms import theory
+from rics_transforms._arguments import Size
+from rics_transforms.verification.metrics import (
+    CONSISTENCY,
+    METRICS,
+    ONCE,
+    ROBUSTNESS,
+    Metric,
+    Subject,
+    Views,
+)
+from rics_transforms.verification.records import Record
+from rics_transforms.verification.settings import Settings
+from rics_transforms.verification.statistics import Verdict, clopper_pearson, verdict
+
+Key = tuple[str, Subject, int | None]
+"""Metric, subject and delta: what a row is about."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number. Values are fractions, never percent.
+
+    Attributes:
+        metric: name of a measure, see `metrics.METRICS`: "adversarial_robustness" is the share of
+            images of which no shift changes what `of` says, "consistency" the mean share of shifts,
+            the unshifted view included, that keep it.
+        subject: "crop", "class", "neighbour" or "layer".
+        delta: largest shift in pixels; None for all shifts.
+        value: the measurement.
+        ci_low: lower end of its 95 % interval.
+        ci_high: upper end.
+        bound: what theory promises at least (Theorems 1 to 3, Eq. 4); None where it promises
+            nothing.
+        expected: what theory expects of a pseudo-random score: for order 1 exactly that of the
+            crop, for higher orders that or more.
+        limit: for robustness, what no rule can exceed on average over window positions; for
+            consistency, what a lattice tends to as its order grows (no universal ceiling).
+        verdict: see `statistics.verdict`; None without a bound.
+        count: number of images.
+    """
+
+    metric: str
+    subject: Subject
+    delta: int | None
+    value: float
+    ci_low: float
+    ci_high: float
+    bound: float | None
+    expected: float | None
+    limit: float | None
+    verdict: Verdict | None
+    count: int
+
+    @property
+    def key(self) -> Key:
+        """Metric, subject and delta, by which a row is found."""
+        return self.metric, self.subject, self.delta
+
+
+def find(rows: Iterable[Row], key: Key) -> Row | None:
+    """The row of this metric, subject and delta, if there is one."""
+    return next((row for row in rows if row.key == key), None)
+
+
+# --- from records --------------------------------------------------------------------------------
+
+
+def values_of(records: Sequence[Record], settings: Settings) -> dict[Key, list[float]]:
+    """Every metric of every image that these records hold, by metric, subject and delta."""
+    found: dict[Key, list[float]] = {}
+    for metric in METRICS:
+        deltas = (None,) if metric.name in ONCE else settings.deltas or (None,)
+        for delta in deltas if _wanted(metric, settings) else ():
+            views = Views.within(settings.moves, delta)
+            values = [metric.value(record, views) for record in records]
+            known = [value for value in values if value is not None]
+            if len(known) not in (0, len(values)):
+                lacks = records[values.index(None)].id
+                raise ValueError(
+                    f"Expected {metric.name} ({metric.subject}) of every image or of none, but "
+                    f"{lacks!r} lacks it; was its label missing?"
+                )
+            if known:
+                found[metric.name, metric.subject, delta] = known
+    return found
+
+
+def _wanted(metric: Metric, settings: Settings) -> bool:
+    """Whether a metric is told: nearness only of disturbed views, which keep no exact crop."""
+    return metric.subject != "crop within 2 px" or settings.disturbance is not None
+
+
+def rows_of(records: Sequence[Record], settings: Settings) -> Iterator[Row]:
+    """One row per metric, subject and delta that these records hold."""
+    for key, values in values_of(records, settings).items():
+        total, count = fsum(values), len(values)
+        low, high = clopper_pearson(total, count)
+        bound, expected, limit = _promise(*key, settings)
+        says = None if bound is None else verdict(low, high, bound)
+        yield Row(*key, total / count, low, high, bound, expected, limit, says, count)
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+_Promise = tuple[float | None, float | None, float | None]
+
+
+def _promise(metric: str, subject: str, delta: int | None, settings: Settings) -> _Promise:
+    """Bound, expectation and limit. What keeps its crop keeps its class and its neighbour."""
+    if metric not in (ROBUSTNESS, CONSISTENCY) or subject == "crop within 2 px":
+        return None, None, None
+    if settings.theory == "cyclic":
+        return 1.0, 1.0, 1.0
+    if settings.theory is None or settings.k is None or settings.order is None or delta is None:
+        return None, None, None
+    bound, expected, limit = _of_crop(metric, delta, settings.n, settings.k, settings.order)
+    return (bound, expected, limit) if subject == "crop" else (bound, None, None)
+
+
+def _of_crop(metric: str, delta: int, n: Size, k: Size, order: Size) -> tuple[float, float, float]:
+    if metric == ROBUSTNESS:
+        bound = float(theory.robustness_bound(n, k, delta, order))
+        return bound, bound, float(theory.robustness_limit(n, k, delta))
+    return (
+        float(theory.consistency_bound(n, k, delta, order)),
+        float(theory.expected_consistency(n, k, delta, order)),
+        float(theory.consistency_limit(n, k, delta)),
+    )

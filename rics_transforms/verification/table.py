@@ -1,0 +1,182 @@
+"""The table of a report: its cells as text, and the table as plain text and as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from rics_transforms._arguments import by
+from rics_transforms.verification.metrics import ONCE
+from rics_transforms.verification.rows import Row, find
+from rics_transforms.verification.settings import Settings
+from rics_transforms.verification.statistics import Verdict
+
+LEFT = frozenset({"", "verdict"})
+"""The columns that are aligned to the left."""
+
+
+class Line(NamedTuple):
+    """A line of a table, as many cells as there are columns."""
+
+    cells: tuple[str, ...]
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers for people to read, as text.
+
+    Attributes:
+        title: what was measured.
+        caption: on which images.
+        header: names of the columns.
+        lines: below it.
+    """
+
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def as_text(self) -> str:
+        """The table for a terminal, with columns of equal width."""
+        lines = [self.header, *(line.cells for line in self.lines)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        head, *body = (self._padded(cells, widths) for cells in lines)
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        return "\n".join([self.title, "", head, rule, *body, "", self.caption])
+
+    def _padded(self, cells: Sequence[str], widths: Sequence[int]) -> str:
+        columns = zip(self.header, cells, widths, strict=True)
+        padded = (x.ljust(w) if name in LEFT else x.rjust(w) for name, x, w in columns)
+        return "  ".join(padded).rstrip()
+
+    def as_html(self) -> str:
+        """The table for a notebook: styles are in the tags, colours suit light and dark pages."""
+        title = f'<caption style="{_CAPTION}">{html.escape(self.title)}</caption>'
+        head = "".join(self._cell("th", name, name) for name in self.header)
+        body = "\n".join(f"<tr>{self._html_cells(line)}</tr>" for line in self.lines)
+        source = f'<p style="margin: .4em .6em; opacity: .75">{html.escape(self.caption)}</p>'
+        return (
+            f'<div style="overflow-x: auto">\n<table style="{_TABLE}">\n{title}\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n{source}\n</div>"
+        )
+
+    def _html_cells(self, line: Line) -> str:
+        columns = zip(self.header, line.cells, strict=True)
+        return "".join(self._cell("td", name, text, line.verdict) for name, text in columns)
+
+    def _cell(self, tag: str, column: str, text: str, verdict: Verdict | None = None) -> str:
+        shown = html.escape(text)
+        if column == "verdict" and verdict:
+            shown = f'<span style="{_BADGE} {_COLOURS[verdict]}">{shown}</span>'
+        side = "left" if column in LEFT else "right"
+        inset = " padding-left: 1.6em;" if text.startswith(" ") else ""
+        return f'<{tag} style="text-align: {side};{_CELL}{inset}">{shown}</{tag}>'
+
+
+_TABLE = "border-collapse: collapse; font-variant-numeric: tabular-nums;"
+_CAPTION = "caption-side: top; text-align: left; font-weight: 600; padding: .3em .6em;"
+_CELL = " white-space: nowrap; padding: .25em .6em; border-bottom: 1px solid rgba(128,128,128,.3);"
+_BADGE = "padding: .05em .55em; border-radius: 1em;"
+_COLOURS: Mapping[Verdict, str] = {
+    "holds": "color: #0b6b50; background: #d9f2e8;",
+    "undecided": "color: #6b4e00; background: #fbeec5;",
+    "violated": "color: #a3200d; background: #fde0da; font-weight: 600;",
+}
+
+
+# --- of rows -------------------------------------------------------------------------------------
+
+
+def tabulate(
+    settings: Settings,
+    rows: Sequence[Row],
+    images: int,
+    name: str = "value",
+    others: Mapping[str, Sequence[Row]] | None = None,
+) -> Table:
+    """The table of some rows, in fractions.
+
+    Args:
+        settings: of the rows.
+        rows: a line each.
+        images: how many there are.
+        name: of the column of values.
+        others: rows of other reports, by their names; their values stand beside ours.
+    """
+    beside = others or {}
+    theory = ("bound", "limit") if any(row.bound is not None for row in rows) else ()
+    verdict = ("verdict",) if theory else ()
+    header = ("", "shift", name, "95 % interval", *theory, *verdict, *beside)
+    lines = (_line(label, row, theory, beside, len(header)) for label, row in _labelled(rows))
+    caption = f"{count(images, 'image')}: {settings.source}"
+    return Table(title(settings), caption, header, tuple(lines))
+
+
+def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:
+    """Every row with its metric, or below its metric with its subject if there are several."""
+    for metric, group in groupby(rows, lambda row: row.metric):
+        same = list(group)
+        if several := len({row.subject for row in same}) > 1:
+            yield words(metric), None
+        for row in same:
+            yield f"  {row.subject}" if several else words(metric), row
+
+
+def _line(
+    label: str,
+    row: Row | None,
+    theory: Sequence[str],
+    others: Mapping[str, Sequence[Row]],
+    columns: int,
+) -> Line:
+    if row is None:
+        return Line((label, *[""] * (columns - 1)))
+    interval = f"{row.ci_low:.3f} to {row.ci_high:.3f}"
+    promised = [_number(getattr(row, name)) for name in theory]
+    verdict = [row.verdict or ""] if theory else []
+    matches = (find(rows, row.key) for rows in others.values())
+    beside = [_number(match.value if match else None) for match in matches]
+    cells = (label, reach(row), _number(row.value), interval, *promised, *verdict, *beside)
+    return Line(cells, row.verdict)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+
+def title(settings: Settings) -> str:
+    """What was measured, in a line."""
+    whole = f"{settings.transform_name} of {size(settings.n)} px windows"
+    if settings.k:
+        whole = f"{settings.score}: crops of {size(settings.k)} out of {size(settings.n)} px"
+    return f"{whole}, model {settings.model}" if settings.model else whole
+
+
+def size(pair: Sequence[int]) -> str:
+    """A height and a width."""
+    return by(pair, "\u00d7")
+
+
+def words(metric: str) -> str:
+    """The name of a metric."""
+    return metric.replace("_", " ").replace("top5", "top-5")
+
+
+def reach(row: Row) -> str:
+    """How far the shifts of a row reach."""
+    if row.metric in ONCE:
+        return "none"
+    return "all" if row.delta is None else f"{row.delta} px"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}" + ("s" if number != 1 else "")
