@@ -1,9 +1,10 @@
-"""Look at one scene through every shift; record what the transform and the model make of it.
+"""Measure one scene under every shift: what the transform and the model answer, as a record.
 
     scene -> views (shifts) -> inputs (transform) -> distinct inputs -> answers (model) -> record
 
-A measurement depends on the scene alone, never on other scenes or on how they are batched, so that
-records can be made in any order, on any number of machines.
+A measurement depends on its scene alone, never on other scenes or on how they are batched, so
+records can be made in any order, on any number of machines. Nearest neighbours take a pass over the
+images before that, which embeds the unshifted view of each: see `GalleryPass`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.models.model import Model, Output
-from rics_transforms.shifts.base import Move, Shift
+from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.verification.equivariance import feature_difference, nonshiftability
 from rics_transforms.verification.records import Record
 from rics_transforms.verification.transforms import Transform, locates
@@ -29,66 +30,75 @@ from rics_transforms.verification.transforms import Transform, locates
 # --- nearest neighbours --------------------------------------------------------------------------
 
 
-class First(NamedTuple):
-    """What the model says of the unshifted view of one image."""
+class GalleryEntry(NamedTuple):
+    """One image of a gallery.
+
+    Attributes:
+        id: its name.
+        label: its class.
+        answer: the model's answer about the unshifted view, with an embedding.
+        places: where every view has its crop in the scene, int32 ``[V, 2]``, if the first pass has
+            found this out; a measurement of the same image need not find it out again.
+    """
 
     id: str
     label: int | None
     answer: Output
+    places: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Embedded images to find the nearest neighbour in, by cosine.
+    """Embedded images among which the nearest neighbour is sought, by cosine.
 
     Attributes:
         ids: their names.
         labels: their classes.
         embeddings: float64 ``[N, d]``, each of length 1.
         same_class: whether an image is compared with those of its own class alone.
-        answers: what the model said of the unshifted view of images that are measured, too, so
-            that it need not be asked again.
+        measured: the entries of images that are measured as well, by id, whose answers and places
+            are used again.
     """
 
     ids: tuple[str, ...]
     labels: tuple[int | None, ...]
     embeddings: Tensor
     same_class: bool = False
-    answers: Mapping[str, Output] = field(default_factory=dict)
+    measured: Mapping[str, GalleryEntry] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, firsts: Iterable[First], *, same_class: bool, measured: bool) -> Gallery:
-        """From what the model said of its images, in any order.
+    def of(cls, entries: Iterable[GalleryEntry], *, same_class: bool, measured: bool) -> Gallery:
+        """A gallery of entries in any order.
 
         Args:
-            firsts: with embeddings.
+            entries: with embeddings.
             same_class: see above.
-            measured: whether the same images are measured, so that the answers are kept.
+            measured: whether the same images are measured, so that their entries are kept.
 
         Raises:
             ValueError: for no images.
         """
-        ordered = sorted(firsts, key=lambda first: first.id)
+        ordered = sorted(entries, key=lambda entry: entry.id)
         if not ordered:
             raise ValueError("Expected the gallery to hold at least one image, but got none.")
-        rows = [first.answer.embeddings for first in ordered]
+        rows = [entry.answer.embeddings for entry in ordered]
         return cls(
-            tuple(first.id for first in ordered),
-            tuple(first.label for first in ordered),
+            tuple(entry.id for entry in ordered),
+            tuple(entry.label for entry in ordered),
             unit(torch.cat([row for row in rows if row is not None])),
             same_class,
-            {first.id: first.answer for first in ordered} if measured else {},
+            {entry.id: entry for entry in ordered} if measured else {},
         )
 
     def __str__(self) -> str:
-        """Which images these are: another gallery finds other neighbours."""
+        """Number and fingerprint of its images: another gallery finds other neighbours."""
         return f"{len(self.ids)} images, {crc32(repr(self.ids).encode()):08x}"
 
     def nearest(self, embeddings: Tensor, name: str, label: int | None) -> list[str]:
-        """The id of the nearest image to each row of ``[I, d]``, other than `name` itself.
+        """The id of the image nearest to each row of ``[I, d]``, other than `name` itself.
 
         Raises:
-            ValueError: if nothing is left to compare with.
+            ValueError: if there is no other image to compare with.
         """
         open_to = [
             other != name and (not self.same_class or kind == label)
@@ -105,7 +115,7 @@ class Gallery:
 
 
 def unit(x: Tensor) -> Tensor:
-    """Embeddings ``[..., d]`` at length 1, float64."""
+    """Embeddings ``[..., d]`` scaled to length 1, float64."""
     return torch.nn.functional.normalize(x.double(), dim=-1)
 
 
@@ -119,8 +129,8 @@ class View:
     Attributes:
         key: the same for the same input.
         input: what the model sees, ``[C, h, w]``.
-        place: (top, left) of the crop in the scene; None where that means nothing.
-        roll: by how much the input is the first one rolled; None if it is another picture.
+        place: (top, left) of the crop in the scene; None if places cannot be compared.
+        roll: by how much the first input has to be rolled for this one; None if no roll gives it.
     """
 
     key: object
@@ -134,12 +144,12 @@ class Measurement:
     """How every image is measured; call it with a name, a scene and perhaps a label.
 
     Attributes:
-        transform: what makes the model's input ``[C, h, w]`` of a view ``[C, n_h, n_w]``.
-        shifts: the views.
-        n: their size.
-        model: what answers, or None: then only the crops are compared.
-        gallery: where to look for nearest neighbours, or None.
-        seed: of the noise and the places that some shifts draw, together with the image's name.
+        transform: makes the model's input ``[C, h, w]`` of a view ``[C, n_h, n_w]``.
+        shifts: makes the views.
+        n: height and width of a view.
+        model: answers about inputs; None: only the crops are compared.
+        gallery: where nearest neighbours are sought, or None.
+        seed: with the image's name, seeds the noise and the places that some shifts draw.
     """
 
     transform: Transform
@@ -152,17 +162,16 @@ class Measurement:
     def __call__(self, name: str, scene: Tensor, label: int | None = None) -> Record:
         """The record of one scene ``[C, H, W]``."""
         self._check_room(name, scene)
-        known = None if self.gallery is None else self.gallery.answers.get(name)
-        answers = _Answers(self.model, self.gallery, name, label, known)
+        known = None if self.gallery is None else self.gallery.measured.get(name)
+        answers = _Answers(self.model, self.gallery, name, label, known and known.answer)
         places: dict[Size, int] = {}
         place, inputs = [], []
-        for view in self._seen(name, scene):
+        for view in self._seen(name, scene, known and known.places):
             inputs.append(answers.index(view))
             if view.place is not None:
                 place.append(places.setdefault(view.place, len(places)))
         answers.flush()
-        size = (scene.shape[-2], scene.shape[-1])
-        window = self.shifts.corner(size, self.n) if self.shifts.tracks else None
+        window = self.shifts.corner(size_of(scene), self.n) if self.shifts.tracks else None
         return Record(
             name, label, window, tuple(places), tuple(place), tuple(inputs), **answers.said()
         )
@@ -172,54 +181,80 @@ class Measurement:
         model = self.model and replace(self.model, device=device)
         return replace(self, model=model)
 
-    def first(self, name: str, scene: Tensor, label: int | None = None) -> First:
-        """What the model says of the unshifted view: a batch of one.
+    def entry(
+        self, name: str, scene: Tensor, label: int | None = None, *, measured: bool
+    ) -> GalleryEntry:
+        """The entry of one scene in a gallery: the model is asked about the unshifted view alone.
+
+        Args:
+            name: of the scene.
+            scene: ``[C, H, W]``.
+            label: its class.
+            measured: whether the scene is measured as well. Then the places of all its crops are
+                found here, since they come from one score map, and kept.
 
         Raises:
-            ValueError: if that is no embedding.
+            ValueError: without a model, or if the model returns no embedding.
         """
         self._check_room(name, scene)
         if self.model is None:
             raise ValueError("Expected a `model` for nearest neighbours, but got none.")
-        answer = self.model(next(self._seen(name, scene)).input[None])
+        places = self._places(scene) if measured and self._cuts_windows() else None
+        answer = self.model(self._reference(name, scene, places)[None])
         if answer.embeddings is None:
             raise ValueError(
                 "Expected `model` to return embeddings for nearest neighbours, but "
                 f"{self.model.name} returns class scores alone; return (logits, embeddings)."
             )
-        return First(name, label, answer)
+        return GalleryEntry(name, label, answer, places)
 
     def _check_room(self, name: str, scene: Tensor) -> None:
-        room, size = self.shifts.room(self.n), tuple(scene.shape[-2:])
+        room, size = self.shifts.room(self.n), size_of(scene)
         if size[0] < room[0] or size[1] < room[1]:
             raise ValueError(
                 f"Expected scenes of at least {room} pixels, for windows of {self.n} under "
                 f"{self.shifts}, but got {size} for {name!r}."
             )
 
-    def _seen(self, name: str, scene: Tensor) -> Iterator[View]:
+    def _reference(self, name: str, scene: Tensor, places: Tensor | None) -> Tensor:
+        """The input that the unshifted view leads to."""
+        if self._cuts_windows() and places is None:
+            window = cut(scene, self.shifts.corner(size_of(scene), self.n), self.n)
+            y, x = self.transform.locate(window).tolist()  # type: ignore[attr-defined]
+            return self._cut(window, (y, x))
+        return next(self._seen(name, scene, places)).input
+
+    def _seen(self, name: str, scene: Tensor, places: Tensor | None = None) -> Iterator[View]:
+        """Every view; places, if known, are those of its crops."""
+        if self._cuts_windows():
+            return self._windows(scene, self._places(scene) if places is None else places)
         if self.shifts.tracks and locates(self.transform):
-            if self.shifts.disturbance is None:
-                return self._windows(scene)
             return self._located(name, scene)
         return self._transformed(name, scene)
 
-    def _windows(self, scene: Tensor) -> Iterator[View]:
-        """Every window of a scene from one score map: the same place is the same input."""
-        size = (scene.shape[-2], scene.shape[-1])
-        corner, moves = self.shifts.corner(size, self.n), self.shifts.moves(self.n)
-        most = int(max(max(map(abs, move)) for move in moves))
-        top, left = corner[0] - most, corner[1] - most
-        seen = scene[:, top : top + self.n[0] + 2 * most, left : left + self.n[1] + 2 * most]
-        origins = self.transform.locate_windows(seen, self.n).tolist()  # type: ignore[attr-defined]
-        for move in moves:
-            y, x = origins[int(move[0]) + most][int(move[1]) + most]
-            place = top + y, left + x
-            yield View(place, self._cut(scene, place), place)
+    def _cuts_windows(self) -> bool:
+        """Whether all crops are cut from the scene itself, so that one score map finds them."""
+        undisturbed = self.shifts.tracks and self.shifts.disturbance is None
+        return undisturbed and locates(self.transform)
+
+    def _places(self, scene: Tensor) -> Tensor:
+        """Where in the scene the crop of every view lies, from one score map: int32 ``[V, 2]``."""
+        moves = torch.tensor(self.shifts.moves(self.n)).long()
+        most = int(moves.abs().max())
+        top, left = (side - most for side in self.shifts.corner(size_of(scene), self.n))
+        seen = cut(scene, (top, left), (self.n[0] + 2 * most, self.n[1] + 2 * most))
+        origins: Tensor = self.transform.locate_windows(seen, self.n)  # type: ignore[attr-defined]
+        y, x = (moves + most).T
+        return (origins.cpu()[y, x] + torch.tensor((top, left))).int()
+
+    def _windows(self, scene: Tensor, places: Tensor) -> Iterator[View]:
+        """The crops at these places: the same place is the same input."""
+        for top, left in places.tolist():
+            yield View((top, left), self._cut(scene, (top, left)), (top, left))
 
     def _located(self, name: str, scene: Tensor) -> Iterator[View]:
         """Disturbed windows: where each crop lies in the scene, though its pixels differ."""
-        corner = self.shifts.corner((scene.shape[-2], scene.shape[-1]), self.n)
+        corner = self.shifts.corner(size_of(scene), self.n)
         for move, view in self._views(name, scene):
             y, x = self.transform.locate(view).tolist()  # type: ignore[attr-defined]
             place = corner[0] + int(move[0]) + y, corner[1] + int(move[1]) + x
@@ -243,8 +278,7 @@ class Measurement:
         return zip(self.shifts.moves(self.n), self.shifts.views(scene, self.n, rng), strict=True)
 
     def _cut(self, image: Tensor, origin: Size) -> Tensor:
-        (top, left), (height, width) = origin, self.transform.k  # type: ignore[attr-defined]
-        return image[..., top : top + height, left : left + width]
+        return cut(image, origin, self.transform.k)  # type: ignore[attr-defined]
 
 
 def _digest(pixels: Tensor) -> object:
@@ -257,25 +291,31 @@ def _shape(x: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """The first step of a measurement as a function of its own, see `Measurement.first`."""
+class GalleryPass:
+    """The pass over all images that a gallery takes, as a function for a `Mapper`.
+
+    Attributes:
+        measure: of the images.
+        measured: whether the images of the gallery are measured as well.
+    """
 
     measure: Measurement
+    measured: bool
 
-    def __call__(self, name: str, scene: Tensor, label: int | None = None) -> First:
-        """What the model says of the unshifted view."""
-        return self.measure.first(name, scene, label)
+    def __call__(self, name: str, scene: Tensor, label: int | None = None) -> GalleryEntry:
+        """The entry of one scene, see `Measurement.entry`."""
+        return self.measure.entry(name, scene, label, measured=self.measured)
 
-    def to(self, device: str) -> Glance:
+    def to(self, device: str) -> GalleryPass:
         """The same with its model on another device."""
-        return Glance(self.measure.to(device))
+        return replace(self, measure=self.measure.to(device))
 
 
 # --- answers -------------------------------------------------------------------------------------
 
 
 class _Answers:
-    """What the model says of the distinct inputs of one image, asked in batches of these alone."""
+    """The model's answers about the distinct inputs of one image, asked for in batches."""
 
     def __init__(
         self,
@@ -293,7 +333,7 @@ class _Answers:
         self._said: dict[str, list[Any]] = defaultdict(list)
 
     def index(self, view: View) -> int:
-        """Which distinct input this view has; a new one is asked about in due course."""
+        """The number of this view's distinct input; a new one waits until a batch is full."""
         if view.key not in self._numbers:
             self._numbers[view.key] = len(self._numbers)
             if self._known is not None and len(self._numbers) == 1:
@@ -305,14 +345,14 @@ class _Answers:
         return self._numbers[view.key]
 
     def flush(self) -> None:
-        """Ask about the inputs that wait."""
+        """Ask the model about the inputs that wait."""
         if self._model is not None and self._waiting:
             inputs = torch.stack([view.input for view in self._waiting])
             self._take(self._model(inputs), self._waiting)
             self._waiting = []
 
     def _take(self, answer: Output, views: Sequence[View]) -> None:
-        """Write down what was said about these views."""
+        """Keep what a record needs of an answer about these views."""
         if self._first is None:
             self._first = Output(*(None if x is None else x[0].clone() for x in answer))
         if answer.logits is not None and self._first.logits is not None:
@@ -324,7 +364,7 @@ class _Answers:
             self._compare(answer.features, self._first.features, views)
 
     def said(self) -> dict[str, tuple[Any, ...]]:
-        """Everything, by the names that `Record` has for it."""
+        """All answers, by their names in `Record`."""
         return {name: tuple(values) for name, values in self._said.items()}
 
     def _classify(self, logits: Tensor, first: int) -> None:

@@ -21,7 +21,7 @@ from rics_transforms.models.model import Model, as_model
 from rics_transforms.shifts import get_shift
 from rics_transforms.shifts.base import Shift
 from rics_transforms.shifts.windows import Realistic
-from rics_transforms.verification.measurement import Gallery, Glance, Measurement
+from rics_transforms.verification.measurement import Gallery, GalleryPass, Measurement
 from rics_transforms.verification.records import Record, RecordsFile
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.scenes import Scene, as_scene, named_scenes
@@ -180,7 +180,7 @@ def _with_gallery(
     neighbours: Literal["others", "class"] | Iterable[Scene],
     each: Mapper,
 ) -> Measurement:
-    """The same measurement with something to find the nearest neighbour in."""
+    """The same measurement with a gallery, in which nearest neighbours are sought."""
     own = None if isinstance(neighbours, str) else neighbours
     if own is None and neighbours not in ("others", "class"):
         raise ValueError(
@@ -191,8 +191,9 @@ def _with_gallery(
             "Expected `images` that can be gone through twice for nearest neighbours, such as a "
             "list, but got an iterator."
         )
-    firsts = list(each(Glance(measure), images if own is None else own, ()))
-    gallery = Gallery.of(firsts, same_class=neighbours == "class", measured=own is None)
+    first_pass = GalleryPass(measure, measured=own is None)
+    entries = list(each(first_pass, images if own is None else own, ()))
+    gallery = Gallery.of(entries, same_class=neighbours == "class", measured=own is None)
     return replace(measure, gallery=gallery)
 
 

@@ -187,6 +187,29 @@ def test_the_model_runs_once_per_distinct_crop(photographs: list[Named]) -> None
     assert asked == crops == again.forwards.used  # the gallery's answers are used again
 
 
+@pytest.mark.parametrize("neighbours", [None, "others", "class", "own"])
+def test_one_score_map_per_measured_image(
+    neighbours: Any, photographs: list[Named], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [(name, scene, 0) for name, scene, _ in photographs[:4]]
+    asked = {"locate_windows": 0, "locate": 0}
+
+    def counted(name: str) -> Any:
+        real = getattr(RICSCrop, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            asked[name] += 1
+            return real(*args, **options)
+
+        return call
+
+    for name in asked:
+        monkeypatch.setattr(RICSCrop, name, counted(name))
+    among = photographs[4:7] if neighbours == "own" else neighbours
+    verify(images, RICSCrop(20), n=34, deltas=[3], model=grid_model(), neighbours=among)
+    assert asked == {"locate_windows": 4, "locate": 3 if neighbours == "own" else 0}
+
+
 def test_batches_hold_one_image_and_do_not_matter(photographs: list[Named]) -> None:
     sizes: list[int] = []
 
