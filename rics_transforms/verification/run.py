@@ -24,12 +24,9 @@ from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.measurement import Gallery, GalleryPass, Measurement
 from rics_transforms.verification.records import Record, RecordsFile
 from rics_transforms.verification.results import ShiftReport
-from rics_transforms.verification.scenes import Scene, as_scene, named_scenes
+from rics_transforms.verification.scenes import SceneLike, as_scene, named_scenes
 from rics_transforms.verification.settings import Settings
 from rics_transforms.verification.transforms import Transform
-
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
-
 
 Result = TypeVar("Result")
 
@@ -44,18 +41,18 @@ class Mapper(Protocol):
 
 
 def verify(
-    images: Iterable[Scene],
+    images: Iterable[SceneLike],
     transform: Transform,
     *,
     model: Model | Callable[[Tensor], Any] | None = None,
     shifts: str | Shift = "realistic",
     deltas: Sequence[int] = (1, 3, 5, 9),
     n: int | Sequence[int] | None = None,
-    neighbours: Literal["others", "class"] | Iterable[Scene] | None = None,
+    neighbours: Literal["others", "class"] | Iterable[SceneLike] | None = None,
     seed: int = 0,
     records: str | Path | None = None,
     mapper: Mapper | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
     command: str | None = None,
 ) -> ShiftReport:
     """Show every scene through shifted windows to a transform and a model, and count what changes.
@@ -148,7 +145,7 @@ def verify(
 
 
 def in_order(
-    function: Callable[..., Result], images: Iterable[Scene], skip: Collection[str]
+    function: Callable[..., Result], images: Iterable[SceneLike], skip: Collection[str]
 ) -> Iterator[Result]:
     """What a function makes of every image, but for those named in `skip`: a `Mapper`."""
     for name, scene, label in named_scenes(images):
@@ -157,7 +154,7 @@ def in_order(
 
 
 def _records(
-    images: Iterable[Scene],
+    images: Iterable[SceneLike],
     measure: Measurement,
     each: Mapper,
     path: str | Path | None,
@@ -176,8 +173,8 @@ def _records(
 
 def _with_gallery(
     measure: Measurement,
-    images: Iterable[Scene],
-    neighbours: Literal["others", "class"] | Iterable[Scene],
+    images: Iterable[SceneLike],
+    neighbours: Literal["others", "class"] | Iterable[SceneLike],
     each: Mapper,
 ) -> Measurement:
     """The same measurement with a gallery, in which nearest neighbours are sought."""
@@ -220,7 +217,7 @@ def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(read))
 
 
-def _window(images: Iterable[Scene], shift: Shift) -> Size:
+def _window(images: Iterable[SceneLike], shift: Shift) -> Size:
     """The largest window that the shifts leave of the first scene."""
     if isinstance(images, Iterator):
         raise ValueError("Expected `n` beside an iterator of images, which is gone through once.")

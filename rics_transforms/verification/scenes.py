@@ -1,4 +1,4 @@
-"""Scenes as they are given: a tensor, with a name and a label or without."""
+"""Reading the scenes that `verify` is given: tensors, with or without a name and a label."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from torch import Tensor
 
 from rics_transforms._arguments import as_int
 
-Scene = Tensor | tuple[str, Tensor] | tuple[str, Tensor, int | None]
+SceneLike = Tensor | tuple[str, Tensor] | tuple[str, Tensor, int | None]
+"""A scene as `verify` takes it."""
 
 
 def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
-    """Name, pixels and label of one item of `images`; its number is the name of one without.
+    """Name, pixels (uint8) and label of one item of `images`; without a name, its number is one.
 
     Raises:
-        TypeError: for what is no tensor, or a label that is no int.
-        ValueError: for another shape than ``[C, H, W]``, or values that are no grey levels.
+        TypeError: unless the scene is a tensor, and its label an int or None.
+        ValueError: for a shape other than ``[C, H, W]``, or values that are not grey levels.
     """
     name, scene, label = (*item, None)[:3] if isinstance(item, tuple) else (str(number), item, None)
     if not isinstance(scene, Tensor):
@@ -46,8 +47,12 @@ def _as_grey_levels(scene: Tensor, name: str) -> Tensor:
     return (scene * 255).round().to(torch.uint8)
 
 
-def named_scenes(images: Iterable[Scene]) -> Iterator[tuple[str, Tensor, int | None]]:
-    """Name, pixels and label of every image, each name once."""
+def named_scenes(images: Iterable[SceneLike]) -> Iterator[tuple[str, Tensor, int | None]]:
+    """Name, pixels and label of every image.
+
+    Raises:
+        ValueError: if two images have the same name.
+    """
     seen: set[str] = set()
     for number, item in enumerate(images):
         name, scene, label = as_scene(item, number)
