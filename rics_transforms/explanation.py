@@ -23,6 +23,7 @@ from rics_transforms.engine.maps import (
 )
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels, get_score
 from rics_transforms.engine.selection import select
+from rics_transforms.palette import ORANGE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
-# Okabe & Ito's colours, distinct with every kind of colour vision; each also has its own shape
-CROP, PATCH, OTHER = "#E69F00", "#56B4E9", "#FFFFFF"
+CROP, PATCH, OTHER = ORANGE, SKY, "#ffffff"  # each also has its own shape
 
 
 _BEST = 10  # places to mark where not only local maxima may win

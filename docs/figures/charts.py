@@ -9,7 +9,8 @@ import skimage.data
 from matplotlib.axes import Axes
 
 from rics_transforms import theory
-from rics_transforms.report.figures import COLOURS, GREY, chart
+from rics_transforms.palette import COLOURS, GREY
+from rics_transforms.report.figures import chart
 
 N, DELTAS = 256, (1, 3, 9)
 

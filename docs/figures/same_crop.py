@@ -12,9 +12,10 @@ from matplotlib.patches import Rectangle
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop
+from rics_transforms.palette import BLUE, VERMILION
 
 N, K = 256, 224
-WINDOWS = {"window": ((0, 0), "#0072b2"), "moved by (9, 7)": ((9, 7), "#d55e00")}
+WINDOWS = {"window": ((0, 0), BLUE), "moved by (9, 7)": ((9, 7), VERMILION)}
 
 
 def main() -> None:

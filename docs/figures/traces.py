@@ -23,6 +23,7 @@ from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, ShiftReport, verify
 from rics_transforms.data.photos import scenes
+from rics_transforms.palette import BLUE, VERMILION
 
 DOCS = Path(__file__).parents[1]
 sys.path.append(str(DOCS.parent / "benchmarks"))
@@ -30,8 +31,8 @@ import squeezenet  # noqa: E402
 
 N, K, REACH, SHOWN = 256, 224, 9, 3
 RULES = {
-    f"CenterCrop({K})": (v2.CenterCrop(K), "#d55e00", "o"),
-    f"RICSCrop({K})": (RICSCrop(K), "#0072b2", "s"),
+    f"CenterCrop({K})": (v2.CenterCrop(K), VERMILION, "o"),
+    f"RICSCrop({K})": (RICSCrop(K), BLUE, "s"),
 }
 
 

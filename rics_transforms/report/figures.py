@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from rics_transforms.palette import COLOURS, GREY
 from rics_transforms.verification.metrics import (
     CONSISTENCY,
     ROBUSTNESS,
@@ -37,12 +38,6 @@ if TYPE_CHECKING:
 
 Reports = Mapping[str, ShiftReport]
 """Reports on the same images, by what to call them; the first is the one that is reported."""
-
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito
-
-
-GREY = "#8c8c8c"
 
 
 _MARKERS = "osD^v"

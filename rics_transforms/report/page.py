@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rics_transforms._extras import require_command
+from rics_transforms.palette import ORANGE, SKY
 from rics_transforms.report import figures, pictures, wording
 from rics_transforms.report.figures import Reports
 from rics_transforms.report.pictures import Picture
@@ -111,6 +112,7 @@ def _pages() -> Environment:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
+    pages.globals["colours"] = {"stays": SKY, "moves": ORANGE}  # of crops
     filters = (reach, size, words, wording.chance, wording.percent)
     pages.filters |= {function.__name__: function for function in filters}
     return pages
