@@ -180,7 +180,7 @@ def _model(spec: str | None, *, weights: Path | None, layer: str | None, device:
 
 
 class _Labelled:
-    """The first few of some scenes, with their true classes if those are known."""
+    """The first scenes, up to a limit, with their true classes if those are known."""
 
     def __init__(
         self, scenes: Scenes, limit: int | None, label: Callable[[str], int | None]
@@ -220,7 +220,9 @@ def _labels(path: Path, labels: str | None) -> Callable[[str], int | None]:
 
     def label(name: str) -> int:
         if name not in known:
-            raise ValueError(f"Expected a label of every image in {labels!r}, but {name!r} is not.")
+            raise ValueError(
+                f"Expected {labels!r} to hold a label of every image, but {name!r} has none."
+            )
         return int(known[name])
 
     return label
@@ -238,7 +240,7 @@ def _watched(
 
 
 def _command() -> str:
-    """This very call, for the report to quote."""
+    """This command line, for the report to quote."""
     return shlex.join(["rics", *click.get_current_context().obj])
 
 

@@ -1,7 +1,7 @@
-"""The figures of a report, as SVG that takes the colours and the font of the page it is put into.
+"""The figures of a report, as SVG that takes on the colours and the font of its page.
 
-Each figure is a function that finds what to show (`curves`, `points`, `traces`, `answers`), in
-fractions, and one that draws it. The numbers of the figures are those of Shifman & Weiss 2024.
+Each figure has one function that finds what to show (`curves`, `points`, `traces`, `answers`), in
+fractions, and one that draws it. Figure numbers are those of Shifman & Weiss 2024.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 
 Reports = Mapping[str, ShiftReport]
-"""Reports on the same images, by what to call them; the first is the one that is reported."""
+"""Reports on the same images, by their names; the first is the main one."""
 
 
 _MARKERS = "osD^v"
 
 
-_INK = "#010203"  # becomes the page's own colour
+_INK = "#010203"  # replaced by the colour of the page's text
 
 
 def style_of(number: int) -> tuple[str, str]:
-    """Colour and marker of a report: no two of the first 30 have both in common."""
+    """Colour and marker of a report: a different pair for each of the first 30."""
     return COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
@@ -57,7 +57,7 @@ def style_of(number: int) -> tuple[str, str]:
 def curves(reports: Reports, metric: str, subject: Subject) -> dict[str, list[Row]]:
     """The rows of one metric by report, from the smallest shift to the largest.
 
-    Empty unless there are two sizes of shift at least.
+    Empty for fewer than two sizes of shift.
     """
     found = {
         name: [r for r in report.rows if r.key[:2] == (metric, subject) and r.delta is not None]
@@ -94,7 +94,7 @@ def _draw_theory(axes: Axes, rows_of: Mapping[str, Sequence[Row]]) -> None:
                 axes.plot(*zip(*known, strict=True), line, color=colour, lw=1.6, label=label)
 
 
-LIMITS = {ROBUSTNESS: "limit of every rule", CONSISTENCY: "what a lattice tends to"}
+LIMITS = {ROBUSTNESS: "limit of every rule", CONSISTENCY: "limit of lattices"}
 
 
 def _errors(rows: Sequence[Row]) -> list[list[float]]:
@@ -116,7 +116,7 @@ class Point(NamedTuple):
 
 
 def points(reports: Reports, subject: Subject) -> dict[str, Point]:
-    """Accuracy and robustness at the smallest shift that all reports have, where all have them."""
+    """Accuracy and robustness at the smallest common shift; empty if a report lacks one."""
     shared = [
         {row.delta for row in report.rows if row.key[:2] == (ROBUSTNESS, subject)}
         for report in reports.values()
@@ -152,8 +152,8 @@ class Trace:
 
     Attributes:
         record: of the image, in the first report.
-        subject: which class.
-        lines: by report, for every horizontal shift in pixels the probability.
+        subject: which class, in words.
+        lines: by report, (horizontal shift in pixels, probability) from left to right.
     """
 
     record: Record
@@ -204,7 +204,7 @@ def draw_trace(axes: Axes, trace: Trace) -> None:
 
 @dataclass(frozen=True)
 class AnswerMap:
-    """What every shift of one image leads to.
+    """The answer under every shift of one image.
 
     Attributes:
         id: of the image.
@@ -223,7 +223,7 @@ class AnswerMap:
     ranking: tuple[Any, ...]
 
     def colour(self, answer: Any) -> str:
-        """A colour for each of the most frequent answers, grey for the others."""
+        """A colour for each of the most frequent answers, grey for the rest."""
         rank = self.ranking.index(answer)
         return COLOURS[rank] if rank < len(COLOURS) else GREY
 
@@ -242,8 +242,9 @@ _SEEN: dict[Subject, Callable[[Record], Sequence[Any] | None]] = {
 def answers(reports: Reports) -> AnswerMap | None:
     """The map of the image with the most different answers, over the shifts all reports share.
 
-    The nearest neighbour if all know it, or else the class, or else the crop's place; None if they
-    know none of these, if all shifts of all images lead to the same, or if they form no grid.
+    Answers are nearest neighbours if all reports have them, otherwise classes, otherwise places of
+    crops. None if they have none of these, if no shift of any image changes the answer, or if the
+    shifts form no grid.
     """
     known = [
         subject
@@ -270,8 +271,8 @@ def answers(reports: Reports) -> AnswerMap | None:
 
 
 def _answers(report: ShiftReport, subject: Subject, moves: Sequence[Any]) -> list[list[Any]]:
-    """For every image the answers to these moves, in their order."""
-    view = {move: i for i, move in enumerate(report.moves)}  # of equal moves the last, disturbed
+    """For every image the answers under these moves, in their order."""
+    view = {move: i for i, move in enumerate(report.moves)}  # of equal moves the disturbed one
     per_view = (_SEEN[subject](record) for record in report.records)
     return [[seen[view[move]] for move in moves] for seen in per_view if seen is not None]
 
@@ -293,7 +294,7 @@ def draw_answers(axes: Axes, shown: AnswerMap, name: str) -> None:
 
 
 def draw_origins(axes: Axes, test: Uniformity) -> None:
-    """Counts per cell, the fuller the darker."""
+    """Counts per cell; fuller cells are darker."""
     most = max(map(max, test.counts))
     height, width = len(test.counts), len(test.counts[0])
     for y, x in product(range(height), range(width)):
@@ -308,7 +309,7 @@ def draw_origins(axes: Axes, test: Uniformity) -> None:
 
 
 def chart(key: str, title: str, draw: Callable[[Axes], None]) -> str:
-    """One pair of axes with a grid and a legend below, as SVG; `key` makes its ids its own."""
+    """One pair of axes with a grid and a legend below, as SVG; `key` makes its ids unique."""
     from matplotlib.lines import Line2D
 
     def fill(canvas: Figure) -> None:
@@ -355,7 +356,7 @@ def _svg(
     }  # fmt: skip
     text = io.StringIO()
     with matplotlib.rc_context(style), warnings.catch_warnings():  # type: ignore[arg-type]
-        warnings.filterwarnings("ignore", "Glyph")  # only measures: the page's fonts draw the text
+        warnings.filterwarnings("ignore", "Glyph")  # only for measuring: browsers draw the text
         canvas = Figure(figsize=size, layout=layout)
         fill(canvas)
         canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})

@@ -38,14 +38,14 @@ def as_html(
 
     Args:
         report: what to show.
-        scenes: the images of the report once more, for pictures of some of them.
-        others: reports on the same images to compare with, such as a centre crop's.
+        scenes: the images of the report again, for pictures of some of them.
+        others: reports on the same images to compare with, such as that of a centre crop.
 
     Returns:
         The text of the page.
 
     Raises:
-        ValueError: for scenes that are not those of the report, or other reports on other images.
+        ValueError: if scenes or other reports are not those of the same images.
 
     Example:
         >>> import torch
@@ -85,13 +85,13 @@ def save(
     scenes: Iterable[Any] | None = None,
     others: Sequence[ShiftReport] = (),
 ) -> Path:
-    """Write report.json and report.html into a directory, which is made if there is none.
+    """Write report.json and report.html into a directory, which is made if necessary.
 
     Args:
         report: what to write.
-        directory: where to.
-        scenes: the images of the report once more, for pictures of some of them.
-        others: reports on the same images to compare with, such as a centre crop's.
+        directory: where to write it.
+        scenes: the images of the report again, for pictures of some of them.
+        others: reports on the same images to compare with, such as that of a centre crop.
 
     Returns:
         The path of report.html.
@@ -123,7 +123,7 @@ def _pages() -> Environment:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one metric and subject, each with the same row of the other reports."""
+    """The rows of one metric and subject, each with the matching rows of the other reports."""
 
     name: str
     meaning: str
@@ -132,7 +132,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Section:
-    """A table: which columns of theory it has, and its rows in groups."""
+    """A table: its columns of theory, and its rows in groups."""
 
     title: str
     limit: str
@@ -141,7 +141,7 @@ class Section:
 
 
 def _sections(report: ShiftReport, others: Sequence[ShiftReport]) -> list[Section]:
-    """A table for robustness, one for consistency, one for all the rest, in the order of rows."""
+    """A table for robustness, one for consistency and one for the rest, in the order of rows."""
     by_table = groupby(report.rows, lambda row: row.metric if row.metric in figures.LIMITS else "")
     return [_section(metric, list(rows), others) for metric, rows in by_table]
 
@@ -213,7 +213,7 @@ def _origins(report: ShiftReport) -> str | None:
 def _pictures(
     report: ShiftReport, scenes: Iterable[Any] | None, traces: Sequence[figures.Trace]
 ) -> tuple[dict[str, Picture], list[Picture]]:
-    """The windows of the traces, by image, and the images that fare worst."""
+    """The windows of the traces, by image, and the images with the worst results."""
     if scenes is None:
         return {}, []
     looked = [trace for trace in traces if trace.record.window is not None]

@@ -1,4 +1,4 @@
-"""Pictures of the scenes behind a report: windows, shifted windows, and the crops of both."""
+"""Pictures of scenes of a report: the window, shifted windows, and the crops of both."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Picture:
 
     Attributes:
         title: name of the image.
-        caption: what there is to see.
+        caption: what it shows.
         data: the scene, as the address of an embedded JPEG.
         scene: its height and width.
-        windows: where the windows lie, the unshifted one first if they have crops.
-        names: what to write below each window.
+        windows: places of the windows, the unshifted one first if they have crops.
+        names: text below each window.
         crops: the crop of each window, if known.
     """
 
@@ -70,23 +70,23 @@ def find_scenes(
     for name, record in wanted.items():
         if name not in found:
             raise ValueError(
-                f"Expected `scenes` to be those of the report, but none has the name {name!r}."
+                f"Expected `scenes` to be those of the report, but none is named {name!r}."
             )
         _require_window(report, record, found[name])
     return found
 
 
 def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
-    """Scenes of another size would show other pixels than were measured."""
+    """Raise for a scene of another size, which would show other pixels than were measured."""
     centre = middle(size_of(scene), report.settings.n)
     if record.window != centre:
         raise ValueError(
             f"Expected `scenes` to be those of the report, with the window of {record.id!r} at "
-            f"{record.window}, but it would lie at {centre}; was its size another?"
+            f"{record.window}, but it would lie at {centre}; is the scene of another size?"
         )
 
 
-# --- what a trace looks at -----------------------------------------------------------------------
+# --- windows along a trace -----------------------------------------------------------------------
 
 
 def strip(trace: Trace, scene: Tensor) -> Picture:
@@ -105,7 +105,7 @@ def _signed(dx: float) -> str:
 
 
 def worst(report: ShiftReport) -> list[Record]:
-    """The images whose class, or else whose crop, the fewest shifts keep; and one that keeps it."""
+    """The images whose class (else crop) the fewest shifts keep, and one that always keeps it."""
     if not report.settings.k or not all(record.places for record in report.records):
         return []
     order = sorted(report.records, key=_kept)
@@ -114,7 +114,7 @@ def worst(report: ShiftReport) -> list[Record]:
 
 
 def _kept(record: Record) -> tuple[float, float]:
-    """How many of the shifts keep the class and the crop."""
+    """The share of views that keep the class, and the share that keep the crop."""
     seen = classes(record) or record.place
     return _share(seen), _share(record.place)
 
@@ -124,7 +124,7 @@ def _share(seen: Sequence[Any]) -> float:
 
 
 def example(report: ShiftReport, record: Record, scene: Tensor) -> Picture:
-    """The unshifted window, and the least shifted one that leads to something else."""
+    """The unshifted window, and the least shifted one with another class or crop."""
     view = _telling(report, record)
     shown = [(0.0, 0.0), report.moves[view]]
     crops = tuple(record.places[record.place[i]] for i in (0, view))
@@ -132,7 +132,7 @@ def example(report: ShiftReport, record: Record, scene: Tensor) -> Picture:
 
 
 def _telling(report: ShiftReport, record: Record) -> int:
-    """The least shift that changes the class, or else the crop; the largest if none does."""
+    """The least shift that changes the class, otherwise the crop; if none does, the largest."""
     for seen in (classes(record), record.place):
         changed = [i for i, answer in enumerate(seen or ()) if answer != (seen or ())[0]]
         if changed:

@@ -32,7 +32,7 @@ def named_reports(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[st
 
 
 def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
-    """The rows of a report as a `rich` table, in fractions, beside the values of other reports.
+    """The rows of a report as a `rich` table, in fractions, with the values of other reports.
 
     Args:
         report: what to show.

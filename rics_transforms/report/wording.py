@@ -1,4 +1,4 @@
-"""Reports in words: what to call them, and what their numbers say."""
+"""Reports in words: names for them, and sentences about their numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rics_transforms.verification.table import count
 
 
 def names(reports: Sequence[ShiftReport]) -> list[str]:
-    """What to call reports: as short as tells them apart.
+    """The shortest names that tell reports apart.
 
     Example:
         >>> from rics_transforms.verification.run import verify
@@ -48,7 +48,7 @@ def percent(value: float) -> str:
 
 
 def chance(p: float) -> str:
-    """A p-value in words that do not pretend to be exact."""
+    """A p-value, rounded to two digits."""
     return "below 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
@@ -56,7 +56,7 @@ def chance(p: float) -> str:
 
 
 def headline(reports: Reports) -> list[str]:
-    """The result in plain words: what no shift changes, at the smallest and the largest shift."""
+    """The result in sentences: robustness at the smallest and the largest shift, and the rest."""
     report = next(iter(reports.values()))
     robust = [row for row in report.rows if row.metric == ROBUSTNESS]
     found = ([row for row in robust if row.subject == subject] for subject in _KEEPS)

@@ -1,16 +1,16 @@
-"""Shifted views of a scene: what a model has to see the same thing in.
+"""Shifted views of a scene, on which a robust model gives the same answer.
 
-A `Shift` says which moves there are, how large a scene they need, and makes one view per move, one
-after the other. Its `repr` is its specification; equal objects make equal views of equal scenes.
+A `Shift` lists its moves, tells how large a scene they need, and makes one view per move. Its
+`repr` specifies it completely: equal shifts make equal views of equal scenes.
 
 | name | views | source |
 |---|---|---|
 | `realistic` | windows of the scene, alone or disturbed (noise, JPEG, ...) | Shifman & Weiss 2024 |
-| `cyclic` | the window rolled | the same, Theorem 2 |
+| `cyclic` | the window rolled | Shifman & Weiss 2024, Theorem 2 |
 | `integer`, `half`, `fractional` | the window rolled over a grid | Michaeli et al. 2023 |
 | `shifted_crop` | a random square, moved by a pixel, then resized | Azulay & Weiss 2019 |
-| `embedded` | a small picture on a canvas, moved by a pixel | the same |
-| `rescaled` | a small picture on black, enlarged by a pixel | the same |
+| `embedded` | a small picture on a canvas, moved by a pixel | Azulay & Weiss 2019 |
+| `rescaled` | a small picture on black, enlarged by a pixel | Azulay & Weiss 2019 |
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def list_shifts() -> list[str]:
 
 
 def get_shift(shift: str | Shift) -> Shift:
-    """A shift by its name and options; a `Shift` is handed back as it is.
+    """A shift by its name and options; a `Shift` is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, naming the valid ones and the nearest, or options that it
-            does not have.
+        ValueError: for an unknown name, with the valid names and the nearest one, or for unknown
+            options.
 
     Example:
         >>> get_shift("half:samples=64")

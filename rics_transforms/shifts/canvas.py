@@ -31,9 +31,9 @@ FALLOFF = 4
 class ShiftedCrop(Shift):
     """Two views: a random square of the scene, resized, and the same moved by (1, 1) scene pixels.
 
-    The area of the square is uniform from 8 % to 100 % of the scene's, as far as a square can be so
-    large and still move; in a scene so long that none has 8 %, the largest is taken. Its place is
-    uniform. Resizing is that of `resized`.
+    The area of the square is drawn uniformly from 8 % to 100 % of the scene's, as far as a square
+    of that size fits and can still move; in a scene too long for 8 %, the largest one is taken. Its
+    place is drawn uniformly, too. It is resized by `resized`.
 
     Source: Azulay & Weiss 2019, section 2, "crop"; the distribution is that of Szegedy et al. 2015,
     its aspect ratio fixed at 1.
@@ -65,17 +65,18 @@ class ShiftedCrop(Shift):
 class Embedded(Shift):
     """Two views: the scene made small, at a random place on a canvas, and the same a pixel lower.
 
-    The scene keeps its aspect ratio; where it is too long for the canvas its middle is taken. The
-    two views are equal up to their first and last row, and every place at which both show the whole
-    picture is equally likely.
+    The scene keeps its aspect ratio; if it is too long for the canvas, its middle is taken. The
+    two views are equal except for their first and last rows, and all places at which both show the
+    whole picture are equally likely.
 
     Args:
         short: its short side in pixels.
         fill: "black", or "inpainted": see `rics_transforms.shifts.canvas.inpainted`.
 
     Raises:
-        TypeError: for a `short` that is no int.
-        ValueError: for a `short` below 1, or another `fill`; by `views`, if they are not larger.
+        TypeError: for a `short` that is not an int.
+        ValueError: for a `short` below 1, or another `fill`; from `views`, if `short` is not
+            smaller than they are.
 
     Source: Azulay & Weiss 2019, section 2, "embedding" on black, and with inpainting.
 
@@ -111,15 +112,15 @@ class Embedded(Shift):
 class Rescaled(Shift):
     """Two views: the scene made small, at a random place on black, and the same a pixel larger.
 
-    It is the short side that grows by one; the top left corner stays where it is. The scene keeps
-    its aspect ratio; where it is too long for the view its middle is taken.
+    The short side grows by one pixel; the top left corner stays in place. The scene keeps its
+    aspect ratio; if it is too long for the view, its middle is taken.
 
     Args:
         short: its short side in pixels, in the first view.
 
     Raises:
-        TypeError: for a `short` that is no int.
-        ValueError: for a `short` below 1; by `views`, if they are not larger.
+        TypeError: for a `short` that is not an int.
+        ValueError: for a `short` below 1; from `views`, if `short` is not smaller than they are.
 
     Source: Azulay & Weiss 2019, section 2, the fourth protocol.
     """
@@ -153,7 +154,7 @@ def _check_canvas(short: int, n: Size) -> None:
 def shrunk(image: Tensor, short: int, room: Size) -> Tensor:
     """The image with its short side scaled to `short` pixels (a smaller one is enlarged).
 
-    What is then too long for the room is cut off, equally at both ends.
+    If the result does not fit into the room, it is cut at both ends equally.
 
     Args:
         image: uint8 ``[C, H, W]``.
@@ -171,7 +172,7 @@ def shrunk(image: Tensor, short: int, room: Size) -> Tensor:
 
 
 def random_place(size: Size, room: Size, rng: np.random.Generator) -> Size:
-    """(top, left) of something of this size in a room, every place equally likely."""
+    """A random (top, left) for something of this size in a room; all places are equally likely."""
     top, left = (int(rng.integers(r - s, endpoint=True)) for r, s in zip(room, size, strict=True))
     return top, left
 
@@ -184,12 +185,11 @@ def embedded(picture: Tensor, place: Size, n: Size) -> Tensor:
 
 
 def inpainted(picture: Tensor, place: Size, n: Size) -> Tensor:
-    """The picture embedded as by `embedded`, and continued smoothly over the rest of the canvas.
+    """The picture embedded as in `embedded`, and continued smoothly over the rest of the canvas.
 
-    Every pixel off the picture is the weighted average of those of the picture, with the weight
-    ``distance^-4`` (the inverse-distance interpolation of Shepard 1968): steep enough that what
-    counts is the neighbourhood, as wide as the picture is far. No pixel remains black for lack of
-    neighbours.
+    Every pixel outside is the average of all pixels of the picture with weights ``distance^-4``
+    (the inverse-distance interpolation of Shepard 1968), steep enough for the nearest ones to
+    dominate. No pixel stays black for lack of neighbours.
 
     Args:
         picture: uint8 ``[C, h, w]``.

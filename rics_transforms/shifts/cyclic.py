@@ -23,13 +23,13 @@ ALL_CYCLIC = 32
 class Cyclic(Shift):
     """The window in the middle of a scene, rolled by whole pixels.
 
-    All shifts of a window of up to 32 pixels per side, in raster order; of a larger one the four
+    For windows of up to 32 pixels per side: all shifts, in raster order. For larger ones: the four
     corners (none, and one pixel back along either axis or both), then random shifts, the same for
     every scene.
 
     Args:
-        samples: how many random shifts.
-        seed: of those.
+        samples: number of random shifts.
+        seed: of the drawing.
 
     Source: Shifman & Weiss 2024, Theorem 2; Chaman & Dokmanic 2021.
 
@@ -74,17 +74,17 @@ class Grid(Shift):
 
     Views of the integer grid are uint8. Those of the other two, the reference included, are float32
     in units of 255 grey levels, interpolated by `fourier_shift` in float64, neither rounded nor
-    clipped: they leave [0, 1] where the image is sharp. What is to be tested is invariance to the
-    exact signal. Whole moves among them are exact rolls of the reference.
+    clipped: they leave [0, 1] where the image is sharp, since invariance is tested on the exact
+    signal. Whole moves among them are exact rolls of the reference.
 
     Args:
         kind: "integer", "half" or "fractional".
-        samples: how many moves of the grid to take, besides the reference, at random without
-            repetition, the same for every scene. Default: all.
-        seed: of that choice.
+        samples: number of moves besides the reference, drawn from the grid without replacement, the
+            same for every scene. Default: all.
+        seed: of the drawing.
 
     Raises:
-        TypeError: for numbers that are no ints.
+        TypeError: for numbers that are not ints.
         ValueError: for another kind, or numbers out of range.
 
     Source: Michaeli, Michaeli & Soudry 2023 ("Alias-Free Convnets"), certified adversarial

@@ -1,4 +1,4 @@
-"""What a real camera or a server adds to a shift: noise, re-encoding, half a pixel, rescaling."""
+"""Disturbances that come with real shifts: noise, re-encoding, half a pixel, rescaling."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rics_transforms.shifts.base import cut
 
 @dataclass(frozen=True)
 class Disturbance(ABC):
-    """A process that maps a scene, and the place of a window in it, to the window it delivers.
+    """A process that makes a disturbed window of a scene and the place of the window in it.
 
     Attributes:
-        margin: how many pixels it needs on every side of the window.
+        margin: number of pixels that it needs on every side of the window.
     """
 
     margin: ClassVar[int] = 0
@@ -36,7 +36,7 @@ class Disturbance(ABC):
             scene: uint8 ``[C, H, W]``, with `margin` pixels to spare around the window.
             corner: (top, left) of the window.
             n: its height and width.
-            rng: where its randomness comes from.
+            rng: source of its randomness.
 
         Returns:
             uint8 ``[C, n_h, n_w]``.
@@ -76,11 +76,11 @@ class Jpeg(Disturbance):
     """Encoding as JPEG and decoding, by Pillow with its default chroma subsampling.
 
     Args:
-        quality: from 1 to 100, as Pillow has it.
+        quality: from 1 to 100, as in Pillow.
 
     Raises:
-        ValueError: for another quality, and when applied to neither 1 nor 3 channels.
-        TypeError: for a quality that is no int.
+        ValueError: for another quality; from `apply`, unless there are 1 or 3 channels.
+        TypeError: for a quality that is not an int.
     """
 
     quality: int
@@ -137,14 +137,14 @@ class Rescale(Disturbance):
 
 
 def resized(image: Tensor, size: Size) -> Tensor:
-    """An image of another size, by Pillow's bicubic filter, which smooths where it shrinks.
+    """An image at another size, by Pillow's bicubic filter, which smooths before it shrinks.
 
     Args:
         image: uint8 ``[C, H, W]``.
         size: ``(height, width)``.
 
     Returns:
-        uint8 ``[C, height, width]``, each channel by itself.
+        uint8 ``[C, height, width]``, each channel resized by itself.
     """
     planes = (F.to_pil_image(plane) for plane in image[:, None])
     turned = size[1], size[0]
@@ -175,7 +175,7 @@ def get_disturbance(text: str) -> Disturbance:
     """A disturbance by its name and options.
 
     Raises:
-        ValueError: for an unknown name, or options it does not have.
+        ValueError: for an unknown name or unknown options.
 
     Example:
         >>> get_disturbance("jpeg:quality=75")

@@ -23,16 +23,15 @@ class Realistic(Shift):
 
     Args:
         delta: largest move along either axis in pixels.
-        samples: how many windows to take, the reference among them, of all ``(2 delta + 1)^2``, at
-            random without repetition, the same for every scene. Default: all.
-        seed: of that choice.
-        then: what happens to every window but the reference: a `Disturbance`, or the text of one,
-            as `get_disturbance` reads it. The clean reference comes first then, and all the windows
-            follow, disturbed, the unmoved one first: one view more. `Realistic(0, then=...)` is the
-            disturbance alone.
+        samples: number of windows, the reference included, drawn from all ``(2 delta + 1)^2``
+            without replacement, the same for every scene. Default: all.
+        seed: of the drawing.
+        then: a `Disturbance` of every window but the reference, or its text, as `get_disturbance`
+            reads it. The clean reference comes first, followed by all windows, disturbed, the
+            unmoved one first: one view more. `Realistic(0, then=...)` is the disturbance alone.
 
     Raises:
-        TypeError: for numbers that are no ints.
+        TypeError: for numbers that are not ints.
         ValueError: for numbers out of range, or an unknown disturbance.
 
     Source: Shifman & Weiss 2024, section 2.

@@ -1,1 +1,1 @@
-"""Scenes to records, and records to numbers with intervals and bounds."""
+"""Measure scenes as records, and sum records up as numbers with intervals and bounds."""

@@ -1,4 +1,4 @@
-"""What a cyclic shift of the input does to the feature maps of a layer."""
+"""How far the features of a layer follow a cyclic shift of the input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def feature_difference(reference: Tensor, shifted: Tensor, move: tuple[float, fl
     """How far a layer is from moving its features along with the input.
 
     The mean over channels and places of ``|y0 - y1| / (max(|y0|, |y1|) + eps)``, where y1 are the
-    features of the shifted input, and y0 those of the unshifted one, moved as the input was by
-    `fourier_shift`. The source leaves eps open; here it is 1e-6 of the largest magnitude in y0 and
-    y1, so that the scale of the features plays no role, and rounding errors hardly any.
+    features of the shifted input, and y0 those of the unshifted one, moved like the input by
+    `fourier_shift`. The source does not specify eps; here it is 1e-6 of the largest magnitude in y0
+    and y1, so that the scale of the features does not matter, and rounding errors hardly do.
 
     Args:
         reference: features of the unshifted input, ``[C, H, W]``, floating point.
@@ -26,12 +26,12 @@ def feature_difference(reference: Tensor, shifted: Tensor, move: tuple[float, fl
             over its height and width.
 
     Returns:
-        0 for an equivariant layer; at most 1 where no feature changes its sign, and 2 at all.
+        0 for an equivariant layer; at most 1 if no feature changes its sign, and never above 2.
 
     Raises:
         ValueError: for other shapes.
 
-    The shift has to be cyclic. With any other, pixels enter that the reference has not seen.
+    The shift has to be cyclic: others bring in pixels that the reference does not have.
 
     Source: Michaeli, Michaeli & Soudry 2023, feature equivariance ("diff").
 

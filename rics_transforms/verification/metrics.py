@@ -1,7 +1,7 @@
-"""What one record says about one image: a number from 0 to 1 per metric.
+"""The metrics of one image: a number from 0 to 1 each, computed from its record.
 
-A metric reads a record through some of its views (those within a shift of D pixels, say), of which
-the first is the unshifted one. Means over images, intervals and bounds are left to `ShiftReport`.
+A metric is computed over some views of a record, such as those shifted by at most D pixels; the
+first is always the unshifted one. `rows` has the means over images, intervals and bounds.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Metric:
 
     Attributes:
         name: of the measure.
-        subject: what it looks at.
+        subject: what is compared between views.
         meaning: its mean over images, in words.
-        value: the measure; None if the record does not hold what it needs.
+        value: computes it; None if the record lacks what it needs.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Metric:
     value: Callable[[Record, Views], float | None]
 
 
-# --- what a view leads to ------------------------------------------------------------------------
+# --- what is compared between views --------------------------------------------------------------
 
 
 def crops(record: Record) -> Sequence[Any] | None:
@@ -109,7 +109,7 @@ Seen = Callable[[Record], Sequence[Any] | None]
 
 
 def _kept(seen: Seen, reduce: Callable[[list[bool]], float]) -> Callable[..., float | None]:
-    """How much of what the unshifted view leads to is kept by the others."""
+    """Reduces, over views, whether each leads to the same as the unshifted one."""
 
     def value(record: Record, views: Views) -> float | None:
         per_view = seen(record)

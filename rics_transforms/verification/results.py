@@ -1,4 +1,4 @@
-"""The report: what `verify` found, to be read, compared and saved."""
+"""The report of `verify`: its rows, its records, and comparisons with other reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Forwards(NamedTuple):
-    """How often the model ran, and how often it would have, once per view."""
+    """How often the model ran, and how often it would have run if asked once per view."""
 
     used: int
     brute_force: int
@@ -44,13 +44,13 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class ShiftReport:
-    """What `verify` found: the settings, the statistics, and one `Record` per image.
+    """The result of `verify`: settings, statistics, and one `Record` per image.
 
-    ``print(report)`` shows its rows as a table, and so does a notebook. `rics_transforms.report`
-    makes a page of it, and saves it.
+    ``print(report)`` prints its rows as a table, and notebooks show them as one.
+    `rics_transforms.report` turns it into a page with figures, and saves it.
 
     Attributes:
-        settings: what was measured, and how.
+        settings: what was measured, and how: see `verification.settings.Settings`.
         rows: one per metric and largest shift.
         records: sorted by id, so that a report does not depend on the order of its images.
     """
@@ -68,8 +68,8 @@ class ShiftReport:
             settings: those of a report or of a records file.
 
         Raises:
-            ValueError: without records, for an image that comes twice, or records of which some
-                have labels, classes or neighbours and others have none.
+            ValueError: for no records, two records of one image, or records only some of which
+                have labels, classes or neighbours.
         """
         ordered = tuple(sorted(records, key=lambda record: record.id))
         if not ordered:
@@ -79,10 +79,10 @@ class ShiftReport:
 
     @classmethod
     def load(cls, *paths: str | Path) -> ShiftReport:
-        """The report of one or several records files, such as those of the parts of a data set.
+        """The report of one or more records files, such as those of the parts of a data set.
 
         Raises:
-            ValueError: for files of different settings, see `records.merge_records`.
+            ValueError: for files with different settings, see `records.merge_records`.
         """
         settings, records = merge_records(paths)
         return cls.from_records(records, settings)
@@ -94,15 +94,15 @@ class ShiftReport:
 
     @property
     def forwards(self) -> Forwards:
-        """How often the model ran on these images, against once per view."""
+        """How often the model ran on these images, compared with once per view."""
         used = sum(record.inputs for record in self.records)
         return Forwards(used, len(self.moves) * len(self.records))
 
     @cached_property
     def origins(self) -> Uniformity | None:
-        """A test of Definition 1, on which the bounds lean: are the chosen origins uniform?
+        """A test of Definition 1, which the bounds assume: are the chosen origins uniform?
 
-        None where places are not known or there are too few images; see `statistics.uniformity`.
+        None if places are unknown or there are too few images; see `statistics.uniformity`.
         """
         n, k = self.settings.n, self.settings.k
         if self.settings.theory != "realistic" or k is None:
@@ -121,11 +121,11 @@ class ShiftReport:
         return tabulate(self.settings, self.rows, len(self.records)).as_html()
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """The rows as dicts: what `pandas.DataFrame` and `csv.DictWriter` take."""
+        """The rows as dicts, as `pandas.DataFrame` and `csv.DictWriter` take them."""
         return [asdict(row) for row in self.rows]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The rows as a table of pandas; numbers that a row lacks are NaN.
+        """The rows as a pandas DataFrame; numbers that a row lacks are NaN.
 
         Raises:
             ImportError: if pandas is not installed.
@@ -142,7 +142,7 @@ class ShiftReport:
         """One row by name.
 
         Raises:
-            ValueError: listing what there is.
+            ValueError: if there is none, with those that there are.
         """
         for row in self.rows:
             if row.key == (metric, subject, delta):
@@ -151,15 +151,15 @@ class ShiftReport:
         raise ValueError(f"Expected one of {known}, but got ({metric}, {subject}, {delta}).")
 
     def compare(self, other: ShiftReport) -> tuple[Comparison, ...]:
-        """Every yes-or-no metric of this report beside another's, by McNemar's exact test.
+        """Compare every yes-or-no metric with that of another report, by McNemar's exact test.
 
         Args:
-            other: a report on the same images, of another transform or model.
+            other: a report on the same images, with another transform or model.
 
         Raises:
             ValueError: if the images differ.
 
-        The test assumes independent images, and says nothing of the size of the difference.
+        The test assumes independent images, and says nothing about the size of the difference.
         """
         ids = [[record.id for record in report.records] for report in (self, other)]
         if ids[0] != ids[1]:
@@ -175,7 +175,7 @@ class ShiftReport:
         )
 
     def to_json(self) -> str:
-        """Settings, rows and tests as JSON; the same report gives the same text."""
+        """Settings, rows and tests as JSON; equal reports give equal texts."""
         settings = asdict(self.settings) | {"images": len(self.records)}
         del settings["moves"]  # `shifts` tells them
         content = {
@@ -194,7 +194,7 @@ def _require_distinct(records: Sequence[Record]) -> None:
 
 
 def _origin(record: Record) -> tuple[int, int]:
-    """Where in its window the crop of the unshifted view lies."""
+    """The origin of the unshifted view's crop in its window."""
     (top, left), (y, x) = record.window or (0, 0), record.places[0]
     return y - top, x - left
 

@@ -30,20 +30,21 @@ class Row:
     """One measured number. Values are fractions, never percent.
 
     Attributes:
-        metric: name of a measure, see `metrics.METRICS`: "adversarial_robustness" is the share of
-            images of which no shift changes what `of` says, "consistency" the mean share of shifts,
-            the unshifted view included, that keep it.
-        subject: "crop", "class", "neighbour" or "layer".
+        metric: name of the metric, see `metrics.METRICS`: "adversarial_robustness" is the share of
+            images whose `subject` no shift changes, "consistency" the mean share of views, the
+            unshifted one included, that keep it.
+        subject: what is compared: "crop", "crop within 2 px", "class", "neighbour" or "layer".
         delta: largest shift in pixels; None for all shifts.
         value: the measurement.
         ci_low: lower end of its 95 % interval.
         ci_high: upper end.
-        bound: what theory promises at least (Theorems 1 to 3, Eq. 4); None where it promises
+        bound: the least value that theory promises (Theorems 1 to 3, Eq. 4); None if it promises
             nothing.
-        expected: what theory expects of a pseudo-random score: for order 1 exactly that of the
-            crop, for higher orders that or more.
-        limit: for robustness, what no rule can exceed on average over window positions; for
-            consistency, what a lattice tends to as its order grows (no universal ceiling).
+        expected: the value that theory gives for the crop of a pseudo-random score: exactly for
+            order 1, a lower bound for higher orders.
+        limit: for robustness, the value that no rule can exceed on average over window positions;
+            for consistency, the value that a lattice tends to as its order grows (no ceiling for
+            other rules).
         verdict: see `statistics.verdict`; None without a bound.
         count: number of images.
     """
@@ -95,7 +96,7 @@ def values_of(records: Sequence[Record], settings: Settings) -> dict[Key, list[f
 
 
 def _wanted(metric: Metric, settings: Settings) -> bool:
-    """Whether a metric is told: nearness only of disturbed views, which keep no exact crop."""
+    """Whether a metric has rows: nearness only for disturbed views, which keep no exact crop."""
     return metric.subject != "crop within 2 px" or settings.disturbance is not None
 
 

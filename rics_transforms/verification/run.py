@@ -1,9 +1,9 @@
-"""Measure how a transform and a model fare under shifts, and hold the result against the theory.
+"""Measure a transform and a model under shifts, and compare the result with the bounds of theory.
 
-The way of the data, with the module of each step:
+Each step has a module of its own:
 
-    scenes -> records, one per image -> rows with intervals and verdicts -> pictures
-              measurement.py            summary.py                          report.py
+    scenes    -> records, one per image -> rows with intervals and verdicts -> report
+    scenes.py    measurement.py            rows.py                             results.py
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Result = TypeVar("Result")
 
 
 class Mapper(Protocol):
-    """Applies a function of name, scene and label to all images but those in `skip`."""
+    """Applies a function of name, scene and label to all images except those in `skip`."""
 
     def __call__(
         self, function: Callable[..., Result], images: Any, skip: Collection[str], /
     ) -> Iterable[Result]:
-        """What the function makes of each, in any order; ``function.to`` moves its model."""
+        """Its results, in any order; ``function.to(device)`` moves its model."""
 
 
 def verify(
@@ -55,51 +55,52 @@ def verify(
     progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
     command: str | None = None,
 ) -> ShiftReport:
-    """Show every scene through shifted windows to a transform and a model, and count what changes.
+    """Shift the window of every scene; count how often the output of transform and model changes.
 
     Realistic shifts: the window in the middle of a scene is moved by every (dy, dx) within the
     largest delta, so that real pixels enter on one side as others leave on the other. The crop of
-    a transform that can say where it crops (`RICSCrop`) is kept if it is cut from the same place
-    of the scene; that of any other transform if it has the same pixels. Other shifts are objects
-    of `rics_transforms.shifts`.
+    a transform that tells where it crops (`RICSCrop`) counts as kept if it is cut from the same
+    place in the scene; the crop of any other transform, if its pixels are the same. Other shifts
+    are in `rics_transforms.shifts`.
 
-    The model runs once per *distinct* input: for RICS about once per image and delta 1, twice for
-    delta 9, instead of 361 times.
+    The model runs once per *distinct* input: with RICS about once per image for delta 1 and twice
+    for delta 9, instead of 361 times.
 
     Args:
         images: scenes ``[C, H, W]``, uint8 or float in [0, 1] (rounded to grey levels); or pairs
-            of a name and a scene; or triples with a label for the metrics that need one. A `source`
-            and a `recipe` that the iterable has (those of `rics_transforms.data.photos` do) are
-            quoted in the report.
-        transform: what makes the model's input of a window ``[C, n, n]``: `RICSCrop`, a bare
+            of a name and a scene; or triples with a label for the metrics that need one. If the
+            iterable has a `source` and a `recipe` (as in `rics_transforms.data.photos`), the report
+            quotes them.
+        transform: makes the model's input of a window ``[C, n, n]``: `RICSCrop`, a bare
             `v2.CenterCrop`, or any other.
         model: a `Model` (see `load_model`), a module, or any callable from a batch of transformed
-            windows to logits ``[B, K]`` or a pair of logits and embeddings; None: only crops are
+            windows to logits ``[B, K]`` or a pair of logits and embeddings. Default: only crops are
             compared.
-        shifts: "realistic", "cyclic", any other of `list_shifts`, or a `Shift`.
-        deltas: largest realistic shifts in pixels; each has rows of its own. A `Realistic` that
-            does not reach as far reports what it reaches.
-        n: window side in pixels, or ``(height, width)``. Default: what the shifts leave of the
-            first scene.
+        shifts: "realistic", "cyclic", any other name in `list_shifts`, or a `Shift`.
+        deltas: largest realistic shifts in pixels; each gets rows of its own. A `Realistic` that
+            does not reach all of them reports those that it reaches.
+        n: window side in pixels, or ``(height, width)``. Default: the largest window that can be
+            shifted within the first scene.
         neighbours: also compare the nearest neighbour, by the cosine of embeddings, among all
             "others", among those of the same "class", or among scenes of your own. The first two
-            go through `images` twice.
-        seed: of the noise and the places that some shifts draw, together with an image's name.
-        records: file to stream the records into, as JSON lines. If it exists the run continues
-            where it stopped, or refuses if the settings differ; the report is about all of it.
-        mapper: what applies a function to all images but some, in any order, on any machines, such
-            as `rics_transforms.integrations.ray.RayMapper`, which takes `images` that are a Ray
-            dataset. Default: one after the other, here. Needs `n`.
+            iterate over `images` twice.
+        seed: seeds the noise and the places that some shifts draw, together with an image's name.
+        records: file to stream the records into, as JSON lines. If it exists, the run continues
+            where it stopped, and the report covers the whole file; if its settings differ, a
+            ValueError names them.
+        mapper: applies a function to the images, in any order, on any machines, such as
+            `rics_transforms.integrations.ray.RayMapper`, which takes a Ray dataset as `images`.
+            Default: one image after the other, in this process. Needs `n`.
         progress: wraps the iteration over the records, such as `rich.progress.track`.
-        command: what to run to make this report again. Default: this call.
+        command: how to make this report again, quoted in it. Default: this call.
 
     Returns:
-        A `ShiftReport`. Equal arguments make equal reports, interrupted or not.
+        A `ShiftReport`. Equal arguments give equal reports, whether a run was interrupted or not.
 
     Raises:
-        ValueError: without images, for a scene that is too small, a `k` larger than the window, a
-            delta below 0, a label that is missing, or records of other settings.
-        TypeError: for images that are no tensors.
+        ValueError: for no images, a scene that is too small, a `k` larger than the window, a
+            negative delta, a missing label, or records with other settings.
+        TypeError: for images that are not tensors.
 
     The bounds assume Definition 1 of Shifman & Weiss 2024 (Theorems 1 and 3, Eq. 4), the intervals
     that the scenes are independent. Theorem 2, for cyclic shifts, assumes neither.
@@ -120,7 +121,7 @@ def verify(
     ready = None if model is None else as_model(model)
     each = mapper or in_order
     if n is None and mapper is not None:
-        raise ValueError("Expected `n` beside a `mapper`, but got none.")
+        raise ValueError("Expected `n` together with a `mapper`, but got none.")
     window = _window(images, shift) if n is None else as_pair(n, "n")
     measure = Measurement(transform, shift, window, ready, None, as_int(seed, "seed", 0))
     settings = Settings.of(
@@ -147,7 +148,7 @@ def verify(
 def in_order(
     function: Callable[..., Result], images: Iterable[SceneLike], skip: Collection[str]
 ) -> Iterator[Result]:
-    """What a function makes of every image, but for those named in `skip`: a `Mapper`."""
+    """Apply a function to one image after the other, except those named in `skip`: a `Mapper`."""
     for name, scene, label in named_scenes(images):
         if name not in skip:
             yield function(name, scene, label)
@@ -160,7 +161,7 @@ def _records(
     path: str | Path | None,
     settings: Settings,
 ) -> Iterator[Record]:
-    """Those that the file holds, then the others, appended as they are made."""
+    """The records in the file, then new ones, appended to it as they are made."""
     if path is None:
         yield from each(measure, images, ())
         return
@@ -185,7 +186,7 @@ def _with_gallery(
         )
     if own is None and isinstance(images, Iterator):
         raise ValueError(
-            "Expected `images` that can be gone through twice for nearest neighbours, such as a "
+            "Expected `images` that can be iterated over twice for nearest neighbours, such as a "
             "list, but got an iterator."
         )
     first_pass = GalleryPass(measure, measured=own is None)
@@ -220,7 +221,7 @@ def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:
 def _window(images: Iterable[SceneLike], shift: Shift) -> Size:
     """The largest window that the shifts leave of the first scene."""
     if isinstance(images, Iterator):
-        raise ValueError("Expected `n` beside an iterator of images, which is gone through once.")
+        raise ValueError("Expected `n` together with an iterator of images, but got none.")
     first = next(iter(images), None)
     if first is None:
         raise ValueError("Expected `images` to hold at least one scene, but got none.")

@@ -1,6 +1,6 @@
 """Intervals, verdicts and tests: what a sample of images says about a probability.
 
-The arithmetic is SciPy's; what is here decides which of its tests answers which question.
+SciPy does the arithmetic; this module chooses which of its tests answers which question.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def clopper_pearson(
 ) -> tuple[float, float]:
     """Interval for a probability, or for the mean of fractions, from independent images.
 
-    Exact for counts: it covers the true probability at least as often as `confidence` says. A sum
-    of fractions in [0, 1] is put into the same formula; as such a mean varies no more than a share
-    of successes of equal mean does, the interval is, if anything, too wide.
+    Exact for counts: it covers the true probability with a probability of at least `confidence`.
+    Sums of fractions in [0, 1] use the same formula; since such a mean varies no more than a share
+    of successes with the same mean, the interval is, if anything, too wide.
 
     Args:
-        successes: how many images, or the sum of their fractions.
-        count: how many images there are.
+        successes: the number of successes, or the sum of the images' fractions.
+        count: the number of images.
         confidence: between 0 and 1.
 
     Returns:
@@ -55,11 +55,11 @@ def clopper_pearson(
 
 
 def verdict(ci_low: float, ci_high: float, bound: float) -> Verdict:
-    """What an interval says about a bound: never a bare comparison of two numbers.
+    """What an interval, not just a mean, says about a bound.
 
     "holds" if the whole interval lies at or above the bound, "violated" if all of it lies below,
-    "undecided" if the bound lies inside. A bound of 1 promises something of every single image, and
-    no interval below 1 could confirm it: it holds if no image breaks it.
+    "undecided" if the bound lies inside. A bound of 1 is a promise about every single image, which
+    no interval could confirm: it holds if no image breaks it.
 
     Example:
         >>> verdict(0.92, 0.97, 0.91), verdict(0.85, 0.95, 0.91), verdict(0.80, 0.90, 0.91)
@@ -75,11 +75,11 @@ class Paired:
     """Two yes-or-no results of the same images, counted, and McNemar's exact test of them.
 
     Attributes:
-        both: images where the first and the second succeed.
-        first: images where only the first does.
-        second: images where only the second does.
-        neither: the rest.
-        p_value: how likely so uneven a split of the disagreements is if neither is better.
+        both: number of images where both succeed.
+        first: number of images where only the first does.
+        second: number of images where only the second does.
+        neither: number of the other images.
+        p_value: probability of so uneven a split of the disagreements if neither is better.
     """
 
     both: int
@@ -92,11 +92,11 @@ class Paired:
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
     """Whether one of two measurements of the same images succeeds more often: exact, two-sided.
 
-    Only images on which they disagree tell: under the null hypothesis each falls to either side
-    like a fair coin. Assumes independent images.
+    Only images on which they disagree count: under the null hypothesis, each falls on either side
+    with probability 1/2. Assumes independent images.
 
     Raises:
-        ValueError: for results of different numbers of images.
+        ValueError: if the numbers of images differ.
 
     Source: McNemar 1947, in the exact (binomial) form.
 
@@ -124,9 +124,9 @@ class Uniformity:
 
     Attributes:
         counts: origins per cell of a grid over the m x m positions.
-        expected: how many a uniform choice puts there: cells differ by a row or a column.
+        expected: origins per cell of a uniform choice; sides of cells differ by at most one.
         statistic: chi-square.
-        p_value: how likely so uneven a histogram is if every position is equally likely.
+        p_value: probability of a histogram at least as uneven if all positions are equally likely.
     """
 
     counts: tuple[tuple[int, ...], ...]
@@ -135,22 +135,22 @@ class Uniformity:
     p_value: float
 
 
-_CELLS = 8  # at most so many per axis
+_CELLS = 8  # at most, per axis
 
 
 _LEAST = 5  # expected origins per cell, the usual condition of the chi-square approximation
 
 
 def uniformity(origins: Sequence[Size], positions: Size) -> Uniformity | None:
-    """Test whether origins are spread evenly over the positions that a window has for them.
+    """Test whether origins are spread evenly over the positions in a window.
 
-    The bounds lean on this (Definition 1 of Shifman & Weiss 2024). A small p-value says that the
-    score prefers some positions on these images; a large one that so many images show no such
+    The bounds assume this (Definition 1 of Shifman & Weiss 2024). A small p-value says that the
+    score prefers some positions on these images; a large one says that these images show no such
     preference, not that there is none. Assumes independent images.
 
     Args:
         origins: (top, left) of the crop in its window, one per image.
-        positions: how many there are, per axis.
+        positions: number of positions per axis.
 
     Returns:
         The test, on the finest grid of at most 8 x 8 cells that expects 5 origins in each; None if
@@ -193,5 +193,5 @@ def uniformity(origins: Sequence[Size], positions: Size) -> Uniformity | None:
 
 
 def _cell_of(positions: int, cells: int) -> list[int]:
-    """The cell of every position: runs whose lengths differ by at most one."""
+    """The cell of every position; cells are runs of positions whose lengths differ by at most 1."""
     return [p * cells // positions for p in range(positions)]

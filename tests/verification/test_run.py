@@ -470,7 +470,7 @@ SCENE = noise(1, 3, 40, 40)
 @pytest.mark.parametrize(("images", "options", "error", "message"), [
     ([], {}, ValueError, "at least one scene, but got none"),
     ([], {"n": 30}, ValueError, "at least one scene, but got none"),
-    (iter(SCENE), {}, ValueError, "`n` beside an iterator"),
+    (iter(SCENE), {}, ValueError, "`n` together with an iterator"),
     (noise(1, 3, 41, 50), {"n": 32, "deltas": [5]}, ValueError,
      r"at least \(42, 42\) pixels, .* but got \(41, 50\) for '0'"),
     (noise(1, 3, 50, 50) + noise(1, 3, 49, 50), {"deltas": [5]}, ValueError,
@@ -499,7 +499,7 @@ SCENE = noise(1, 3, 40, 40)
     ([("a", SCENE[0], 1), ("b", SCENE[0], 2)], {"neighbours": "class", "model": grid_model()},
      ValueError, "an image of class 1 other than 'a', but got none"),
     (iter(SCENE), {"n": 20, "neighbours": "others", "model": grid_model()}, ValueError,
-     "gone through twice"),
+     "iterated over twice"),
     (SCENE, {"neighbours": "all", "model": grid_model()}, ValueError, "'others', 'class' or scen"),
     (SCENE, {"neighbours": [], "model": grid_model()}, ValueError, "gallery to hold at least one"),
     (SCENE, {"model": lambda x: torch.full((len(x), 3), torch.nan)}, ValueError, "finite"),
