@@ -2,9 +2,9 @@
 
 The probability of a pseudo-random score has a closed form, that of a smooth one is fitted. The
 crop must lie delta or more away from the edges of its range, or else some window does not contain
-it and the probability is 0. It then stays unless a patch enters that beats the best one, or where an
-earlier level has a maximum. If h such patches are expected, the probability is ``exp(-h)``: see
-`Fit`.
+it and the probability is 0. It then stays unless a patch enters that beats the best one, or in
+which an earlier level has a maximum. If h such patches are expected, the probability is
+``exp(-h)``: see `Fit`.
 """
 
 from __future__ import annotations
