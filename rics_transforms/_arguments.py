@@ -59,7 +59,7 @@ def as_int(value: object, name: str, minimum: int | None = None, maximum: int | 
 def store_int(
     owner: object, name: str, minimum: int | None = None, maximum: int | None = None
 ) -> None:
-    """Replace an attribute, of a frozen dataclass too, by what `as_int` makes of it."""
+    """Replace an attribute, even of a frozen dataclass, by its value as an int: see `as_int`."""
     object.__setattr__(owner, name, as_int(getattr(owner, name), name, minimum, maximum))
 
 

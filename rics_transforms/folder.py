@@ -4,11 +4,12 @@ What a run leaves in the target folder:
 
     a/b.jpg.png        the crop of a/b.jpg: the whole name of the image and the suffix of the crop
     origins.csv        where every crop lies in its image
-    .rics-crop.json    the settings, so that a later run cannot mix others in
+    .rics-crop.json    the settings, so that a later run cannot mix in other crops
     .rics-origins      origins of an unfinished run, one JSON line each
 
-Every file but the last appears by renaming, so none of them is ever half written. A crop that is
-there with its origin is done; whatever else a killed run has lost is made again.
+Every file but the last is written under another name and then renamed, so none is ever incomplete.
+A crop that exists together with its origin is finished; anything else that a killed run lost is
+made again.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderReport:
-    """What one run has done: the crops it wrote, how many it found done, and what failed."""
+    """The result of one run: crops written, number of crops that already existed, failures."""
 
     written: tuple[Origin, ...]
     skipped: int
@@ -94,7 +95,7 @@ class Recipe:
     format: str
 
     def settings(self) -> dict[str, Any]:
-        """What must not change between the runs that fill one folder."""
+        """The settings that all runs into one folder must share."""
         score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
         field = None if self.field is None else list(self.field)
         mine = {"k": list(self.k), "score": score, "resize": self.resize, "field": field}
@@ -123,31 +124,32 @@ def crop_folder(
     """Crop every image of a folder and of the folders in it.
 
     An image is turned upright (EXIF), resized, centre-cropped to the field, and RICS chooses the
-    crop in there. A crop holds the pixels, colour mode, transparency and ICC profile of its image,
-    no other metadata, and of several frames the first. Each one is decoded again before it is
-    kept; what the wished format cannot hold (CMYK in PNG, grey in WebP) becomes PNG or else TIFF.
+    crop within the field. A crop keeps the pixels, colour mode, transparency and ICC profile of its
+    image but no other metadata; of several frames, the first is taken. Each file is decoded again
+    before it is kept. If `format` cannot hold an image (CMYK in PNG, grey in WebP), the crop
+    becomes PNG, or TIFF if PNG cannot hold it either.
 
-    Run it again with the same arguments to go on after a kill, or when images were added. One run
-    at a time per target folder.
+    Run it again with the same arguments to resume after an interruption, or after adding images.
+    Only one run at a time may write to a target folder.
 
     Args:
         source: folder of images; names that begin with a dot are left out.
-        target: folder for the crops: new, empty, or of an earlier run.
+        target: folder for the crops: new, empty, or from an earlier run.
         k: side of the crop in pixels, or (height, width).
         score: a name, with options as in "lattice:order=2", or a `Score`.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
         field: side of the centred field in pixels, or (height, width), in which RICS chooses.
         format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
             these or "bmp", else "png".
-        workers: processes; by default one per processor, but no more than the images are worth.
+        workers: number of processes; by default one per processor, fewer for few images.
         progress: called with (images done, images to do).
 
     Returns:
-        What was written, skipped, and failed; an image that fails does not stop the others.
+        What was written, skipped, and failed; a failing image does not stop the others.
 
     Raises:
         TypeError, ValueError: for arguments out of range, a folder without images, or a target
-            that holds something else or crops of other settings.
+            that holds other files or crops with other settings.
         OSError: if a folder cannot be read, or a crop cannot be written.
 
     Example:
@@ -191,12 +193,12 @@ def _recipe(
 
 
 def _worth(jobs: int) -> int:
-    """Processes that pay: each takes seconds to start."""
+    """Number of processes that is worth starting: each takes seconds."""
     return max(1, min(os.cpu_count() or 1, jobs // 200))
 
 
 def _claim(target: Path, settings: dict[str, Any]) -> None:
-    """Make the folder ours: with these settings, and without the rests of a killed run."""
+    """Prepare the folder: record the settings, and remove partial files of a killed run."""
     target.mkdir(parents=True, exist_ok=True)
     for part in target.rglob(_PART):
         part.unlink(missing_ok=True)
@@ -220,7 +222,7 @@ def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> Non
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that is either there as a whole or not at all."""
+    """Write a file atomically: it exists complete or not at all."""
     part = path.with_name(_PART.replace("*", uuid4().hex))
     part.write_bytes(content)
     os.replace(part, path)
@@ -230,7 +232,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read_origins(target: Path) -> dict[str, Origin]:
-    """Origins of finished and unfinished runs; a line that a kill cut off counts as missing."""
+    """Origins of finished and unfinished runs; an incomplete last line is ignored."""
     rows: list[Sequence[Any]] = []
     if (table := target / ORIGINS).exists():
         with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -303,14 +305,14 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed parent cannot end its workers, which would wait for work forever."""
+    """End this worker with its parent, which cannot end it when killed."""
     if parent := parent_process():
         parent.join()
     os._exit(1)
 
 
 def _crop(job: _Job) -> Origin | Failure:
-    """Crop one image; what goes wrong with an image is a result, what goes wrong in writing not."""
+    """Crop one image: errors in reading it are returned as a Failure, errors in writing raised."""
     try:
         crop, origin, source_format = crop_file(job.source / job.name, job.recipe)
         wished = job.recipe.format

@@ -1,4 +1,4 @@
-"""`RICSCrop` and its functions: find the best crop of an image, and cut it out."""
+"""`RICSCrop` and its functions: find the best crop of an image and cut it out."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def locate(
         int64 ``[..., 2]``: (top, left).
 
     Raises:
-        TypeError: for complex images, or a `k` that is no int or pair of ints.
+        TypeError: for complex images, or a `k` that is not an int or pair of ints.
         ValueError: for a `k` larger than the image or below 1, an unknown score, NaN or infinity.
 
     Example:
@@ -128,7 +128,7 @@ def score_map(
 
 
 class RICSCrop(v2.Transform):
-    """Crop every image where its own content says, so that a shifted window gives the same crop.
+    """Crop every image at a place its content determines: a shifted window gives the same crop.
 
     Robust Inference by Crop Selection (Shifman & Weiss, ECCV 2024) as a torchvision v2 transform:
     deterministic, one crop per image of a batch, on any device. Images (tensors with any leading
@@ -140,7 +140,7 @@ class RICSCrop(v2.Transform):
     position) the same k x k pixels are returned for every such move with probability at least
     ``((m - 2D) / (m + 2D))^2`` for a score of whole crops (Theorem 1), and ``(j (m - 2D) / (j m +
     2D))^2`` for the lattice score of order j (Theorem 3, `robustness_bound`). The default score
-    is not pseudo-random: it came within three points of that on 200 ImageNet photographs
+    is not pseudo-random: it came within three percentage points on 200 ImageNet photographs
     (`benchmarks/guarantee.py`); ``score=Lattice(patch="hash")`` is. With
     ``shifts="cyclic"`` every integer cyclic shift gives the same pixels (Theorem 2).
 
@@ -150,8 +150,8 @@ class RICSCrop(v2.Transform):
         shifts: "realistic" or "cyclic", see `locate`.
 
     As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain
-    label tensor must not come before the image: wrap inputs in `tv_tensors` where in doubt. A mask
-    given as a PIL image belongs behind its image, or into `tv_tensors.Mask`.
+    label tensor must not come before the image: wrap inputs in `tv_tensors` when in doubt. A mask
+    given as a PIL image must come after its image, or be wrapped in `tv_tensors.Mask`.
 
     Example:
         >>> transform = RICSCrop(48)
@@ -190,7 +190,7 @@ class RICSCrop(v2.Transform):
 
         Returns:
             int64 ``[..., H - nh + 1, W - nw + 1, 2]``: (top, left) in the scene, one per window,
-            so that windows which select the same crop of the scene have equal entries.
+            so that windows that select the same crop of the scene have equal entries.
 
         Raises:
             ValueError: for windows smaller than `k` or larger than the scene, or shifts="cyclic".

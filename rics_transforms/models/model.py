@@ -1,4 +1,4 @@
-"""Any model as one callable: images -> class scores, embeddings, and a layer's feature maps.
+"""Any model as one callable: images -> class scores, embeddings, and feature maps of a layer.
 
 A `Model` comes from a name (`load_model`), or from a module or function (`as_model`).
 """
@@ -63,11 +63,11 @@ def _as_it_is(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A model with all that is needed to run it on images: ``model(images) -> Output``.
+    """A model with everything needed to run it on images: ``model(images) -> Output``.
 
     A `torch.nn.Module` is moved to the device and put into eval mode, in place and once; its
     parameters stay as they are. It runs under `torch.inference_mode` and draws no random numbers.
-    Which images share a batch may change the last bits of an output, not more.
+    The composition of a batch may change the last bits of an output, but nothing else.
 
     Attributes:
         net: a `torch.nn.Module`, or any callable, on ``[B, C, h, w]``.
@@ -84,8 +84,8 @@ class Model:
         batch_size: number of images that run at once.
 
     Raises:
-        ValueError: for an unknown layer, a device that is not there, a batch size below 1.
-        TypeError: if `net` is not callable.
+        ValueError: for an unknown layer, an unavailable device, or a batch size below 1.
+        TypeError: if `net` is not callable, or the batch size not an int.
     """
 
     net: Callable[[Tensor], Any]
@@ -117,7 +117,7 @@ class Model:
             An `Output`, in the order of the images.
 
         Raises:
-            TypeError: for images or outputs that are no tensors, for images of another dtype.
+            TypeError: for images or outputs that are not tensors, or images of another dtype.
             ValueError: for images of another shape; for outputs of a shape other than ``[B, K]``,
                 with NaN or infinity, or with another K for other images.
 
@@ -180,19 +180,20 @@ def load_model(
     input size, mean, std and interpolation from timm's data config. ``"torchvision:NAME"``: the
     embedding is what enters the last linear or convolutional layer, averaged over height and width
     if it is a map; `Preprocess` has the values of the default weights. ``"module:function"``: the
-    module may lie in the working directory. What can be called without arguments is called, and
-    returns the model; everything else is the model. A model is whatever `as_model` takes.
+    module may lie in the working directory. A function that can be called without arguments is
+    called to make the model; any other object is the model itself. A model is whatever `as_model`
+    takes.
 
     Args:
-        spec: one of these.
+        spec: a name in one of these forms.
         weights: a state_dict, as a .safetensors file or from `torch.save`, read without running
             any code in it. The number of classes is taken from it. Default: the pretrained weights
-            of timm or torchvision, which are downloaded; own models as they are.
+            of timm or torchvision, which are downloaded; models of your own stay unchanged.
         **options: attributes of `Model`. The default of `name` is `spec` and the file's name.
 
     Raises:
-        ValueError: for an unknown name, and for weights that do not fit or cannot be read.
-        OSError: if weights are not there or cannot be downloaded.
+        ValueError: for an unknown name, or weights that do not fit or cannot be read.
+        OSError: if weights are missing or cannot be downloaded.
         ImportError: if timm or safetensors is needed and missing.
 
     Example:
@@ -229,7 +230,7 @@ def _own(spec: str, weights: str | Path | None) -> Model:
     if weights is None:
         return model
     if not isinstance(model.net, nn.Module):
-        raise ValueError(f"Expected {spec} to be a torch.nn.Module, for `weights`, but it is none.")
+        raise ValueError(f"Expected {spec} to be a torch.nn.Module, for `weights`, but it is not.")
     fill(model.net, read_weights(weights), spec)
     return model
 
@@ -239,7 +240,7 @@ def _imported(path: str, spec: str) -> Any:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise  # the module is there, but something that it imports is not
+            raise  # the module exists, but something that it imports does not
         raise ValueError(
             f"Expected a module {path!r}, installed or in {Path.cwd()}, for {spec!r}, "
             "but found none."
@@ -336,7 +337,7 @@ def _last(layer: str, outputs: list[Any], count: int) -> Tensor:
 
 @contextmanager
 def _recorded(net: Any, layer: str | None) -> Iterator[list[Any]]:
-    """The outputs of a layer, as long as this lasts."""
+    """The outputs of a layer while the context lasts."""
     outputs: list[Any] = []
     if layer is None:
         yield outputs
@@ -346,7 +347,7 @@ def _recorded(net: Any, layer: str | None) -> Iterator[list[Any]]:
 
 
 def _joined(kind: str, parts: Sequence[Tensor | None]) -> Tensor | None:
-    """Outputs of several batches as one, if they agree in shape and all is finite."""
+    """Outputs of several batches as one, if they agree in shape and are finite."""
     present = [part for part in parts if part is not None]
     shapes = {None if part is None else tuple(part.shape[1:]) for part in parts}
     if len(shapes) > 1:

@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision: how to build, fill, feed and read them."""
+"""Networks of timm and torchvision: how to build, load, run and read them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Forward = Callable[[Any, Tensor], Any]
 
 
 class Network(NamedTuple):
-    """A classifier, and what goes with it.
+    """A classifier with its forward pass and its preprocessing.
 
     Attributes:
         net: the module.
         forward: ``forward(net, inputs)`` is (logits, embeddings) of ``[B, C, h, w]``.
-        preprocess: makes the inputs of images.
+        preprocess: turns images into inputs.
     """
 
     net: nn.Module
@@ -39,9 +39,9 @@ class Network(NamedTuple):
 class Preprocess:
     """Scale to [0, 1], resize, normalise: images as most pretrained models expect them.
 
-    Nothing is cropped: that is for the transform that makes the images. Images of another size are
-    resized to `size`, antialiased, each axis by itself. This is done in float32, whatever the dtype
-    of the images, so that views that are and views that are not uint8 can be compared.
+    Nothing is cropped: that is left to the transform that makes the images. Images of another size
+    are resized to `size`, antialiased, each axis separately. All of it happens in float32, whatever
+    the dtype of the images, so that uint8 and floating-point views can be compared.
 
     Attributes:
         size: (height, width) of the model's input.
@@ -142,11 +142,11 @@ def _classifier(net: nn.Module) -> str:
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """A state_dict from a .safetensors file, or from one that `torch.save` made.
 
-    Nothing in the file is run. A checkpoint may have the state_dict under the key "state_dict".
+    No code in the file is run. A checkpoint may hold the state_dict under the key "state_dict".
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds no state_dict.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it does not hold a state_dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -177,7 +177,7 @@ def _reader(path: Path) -> Callable[[Path], Any]:
 def _with_weights(
     build: Callable[..., nn.Module], weights: str | Path | None, spec: str
 ) -> nn.Module:
-    """A net with the weights of a file, and its number of classes; without one, as it is built."""
+    """A net with the weights and number of classes of a file, or else with pretrained weights."""
     if weights is not None:
         state, net = read_weights(weights), build()
         key = f"{_classifier(net)}.weight"
@@ -195,7 +195,7 @@ def _with_weights(
 
 
 def fill(net: nn.Module, state: dict[str, Tensor], spec: str) -> None:
-    """Load a state_dict into a net that it fits; `spec` names the net in the error.
+    """Load a state_dict into a net; `spec` names the net in errors.
 
     Raises:
         ValueError: if keys or shapes differ.
@@ -224,5 +224,5 @@ def _few(names: Sequence[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in short."""
+    """The first line of an error message."""
     return str(error).strip().partition("\n")[0]
