@@ -43,17 +43,18 @@ def describe(x: object) -> str:
         "RICSCrop(k=(24, 24), score=Lattice(patch='hash'), shifts='realistic')"
     """
     score = getattr(x, "score", None)
-    text = _call(x) if is_dataclass(x) else repr(x)
+    text = _call(x)
     if isinstance(score, Score):
         text = text.replace(repr(score), _call(score))
     return re.sub(r" at 0x[0-9a-f]+", "", text)  # the address of a function
 
 
 def _call(x: object) -> str:
-    """The call that makes a dataclass, without options whose value and default are None."""
+    """The call that makes a dataclass, without options that its repr hides or that stay None."""
+    text = repr(x)
     if not is_dataclass(x):
-        return repr(x)
-    values = {f.name: getattr(x, f.name) for f in fields(x) if f.init}
+        return text
+    values = {f.name: getattr(x, f.name) for f in fields(x) if f"{f.name}=" in text}
     unset = {f.name for f in fields(x) if f.default is None and values.get(f.name) is None}
     options = [f"{name}={value!r}" for name, value in values.items() if name not in unset]
     return f"{type(x).__name__}({', '.join(options)})"

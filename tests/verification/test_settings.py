@@ -9,6 +9,7 @@ from torchvision.transforms import v2
 
 import rics_transforms
 from rics_transforms import Lattice, RICSCrop, Score, get_score, list_scores, shifts
+from rics_transforms.engine.exact import HatShape
 from rics_transforms.shifts import disturbances, get_shift, list_shifts
 from rics_transforms.shifts.base import Shift
 from rics_transforms.verification.settings import Settings
@@ -77,3 +78,9 @@ def test_the_disturbance_is_told(disturbance: str) -> None:
     settings = Settings.of(RICSCrop(9), shift, (32, 32))
     assert settings.disturbance == repr(disturbances.get_disturbance(disturbance))
     assert settings.theory is None
+
+
+def test_what_a_repr_hides_stays_hidden() -> None:
+    assert describe(Lattice()) == "Lattice(patch='mexican_hat')"
+    odd = Lattice(shape=HatShape(arm=13, share=4))
+    assert describe(odd) == "Lattice(patch='mexican_hat', shape=HatShape(arm=13, share=4))"
