@@ -17,7 +17,7 @@ from torch import Tensor
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.geometry import Geometry
-from rics_transforms.engine.images import as_pixels, check_crop
+from rics_transforms.engine.images import as_pixels, check_crop, middle
 from rics_transforms.engine.scores import Random, Score, get_score
 from rics_transforms.engine.windows import select_windows
 from rics_transforms.survival import fit_of, observe, survival
@@ -101,7 +101,7 @@ def certify(
     sides = pixels.shape[-2], pixels.shape[-1]
     window = _window(sides, n, reach)
     theory.crop_positions(window, size)
-    top, left = ((s - w) // 2 - reach for s, w in zip(sides, window, strict=True))
+    top, left = (side - reach for side in middle(sides, window))
     seen = pixels[..., top:, left:][..., : window[0] + 2 * reach, : window[1] + 2 * reach]
     origins = select_windows(seen, window, size, get_score(score))[0]
     changes = (origins != origins[reach, reach]).any(-1).nonzero() - reach

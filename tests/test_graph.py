@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.testing
 from click.testing import CliRunner
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
