@@ -26,7 +26,7 @@ from rics_transforms import RICSCrop as Chooser
 from rics_transforms import Score
 from rics_transforms.integrations._versions import require
 
-require("kornia", extra="kornia", minimum="0.9.0")
+require("kornia", extra="kornia", minimum="0.8")
 
 from kornia.augmentation import GeometricAugmentationBase2D  # noqa: E402, after the version check
 from kornia.geometry.boxes import Boxes  # noqa: E402
@@ -67,7 +67,9 @@ class RICSCrop(GeometricAugmentationBase2D):
     and C). They choose the crop that the same image of bytes would, except in bfloat16, which has
     no 256 grey levels. Afterwards ``_params["src"]`` holds the corners of the crops, int64
     ``[B, 4, 2]`` (x, y) clockwise from the top left, the last pixel included. Compiled and exported
-    graphs equal the eager call; with `same_on_batch`, ``fullgraph=True`` is out of reach.
+    graphs equal the eager call; with `same_on_batch`, ``fullgraph=True`` is out of reach. No crop
+    of kornia 0.8 can be compiled or exported, take empty batches with masks, or masks in lists or
+    before the image; and bfloat16 needs 0.8.3.
 
     Raises:
         ValueError: for a `k` larger than the image or below 1, an unknown score or kind of shifts,
@@ -82,6 +84,9 @@ class RICSCrop(GeometricAugmentationBase2D):
         >>> crop.inverse(crop(images)).shape
         torch.Size([2, 3, 64, 64])
     """
+
+    # Before kornia 0.9 nothing is there to be read until the first image has come.
+    _transform_matrix: Tensor | None = None
 
     def __init__(
         self,
@@ -102,26 +107,26 @@ class RICSCrop(GeometricAugmentationBase2D):
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
         """What follows from shapes: the size of the output, and how many crops there are to choose.
 
-        The latter is the length of a tensor without elements: those `VideoSequential` leaves as
-        they are, while it repeats all others for every frame, and a length is known to a compiler.
+        The latter is the number of columns of a tensor: `VideoSequential` repeats the rows of all
+        parameters for every frame and leaves columns alone, and a compiler knows sizes.
         """
         batch = batch_shape[0]
-        crops = 1 if self.same_on_batch else batch
+        crops = 1 if self.same_on_batch else max(batch, 1)
         size = torch.tensor(self.chooser.k).expand(batch, 2)
-        return {"output_size": size, "crops": torch.empty(crops, 0)}
+        return {"output_size": size, "crops": torch.zeros(batch, crops, dtype=torch.bool)}
 
     def forward(self, input: Tensor, params: Params | None = None, **kwargs: Any) -> Tensor:
         images = self.transform_tensor(input)
         if params is None:
             params = self.forward_parameters(images.shape)
-        params.update(self._complete(params, images))
+        params["src"] = self._complete(params, images)["src"]
         return super().forward(input, params=params, **kwargs)
 
     def _complete(self, params: Params, images: Tensor) -> Params:
         """The parameters with the corners of the crops, which the images choose unless recorded."""
         if "src" in params:
             return params
-        origins = self._choose(images, len(params["crops"])).flip(-1)
+        origins = self._choose(images, params["crops"].shape[1]).flip(-1)
         return {**params, "src": _corners(origins, self.chooser.k)}
 
     def _choose(self, images: Tensor, crops: int) -> Tensor:
@@ -153,7 +158,7 @@ class RICSCrop(GeometricAugmentationBase2D):
 
     def _cut(self, input: Tensor, params: Params) -> Tensor:
         """Gather ``[B, C, kh, kw]``; every index is an integer, so that pixels stay as they are."""
-        _check_size(input, params)
+        _check_fit(input, params)
         rows, columns = self._places(_offset(params), input.shape[-2:])
         batch, channels = input.shape[:2]
         tall = input.gather(2, rows.expand(batch, channels, -1, input.shape[-1]))
@@ -226,7 +231,7 @@ class RICSCrop(GeometricAugmentationBase2D):
         return self._move_back(input, params)
 
     def _move_back(self, shapes: Shapes, params: Params) -> Shapes:
-        if not self._gate(params).any():
+        if not (params["batch_prob"] > 0.5).any():
             return shapes
         return self._move(shapes, _offset(params), params, params["forward_input_shape"][-2:])
 
@@ -260,8 +265,8 @@ def _offset(params: Params) -> Tensor:
     return params["src"][:, 0]
 
 
-def _check_size(input: Tensor, params: Params) -> None:
-    """Refuse to replay a crop on images or masks of another size."""
+def _check_fit(input: Tensor, params: Params) -> None:
+    """Refuse to replay crops on images or masks of another size or number."""
     if torch.compiler.is_compiling():
         return
     expected, size = tuple(params["forward_input_shape"][-2:].tolist()), tuple(input.shape[-2:])
@@ -269,6 +274,12 @@ def _check_size(input: Tensor, params: Params) -> None:
         raise ValueError(
             f"Expected images and masks of the size {expected} that `params` were recorded for, "
             f"but got {size}."
+        )
+    crops = len(_offset(params))
+    if len(input) != crops:  # kornia 0.8 so passes the masks of a list, one by one
+        raise ValueError(
+            f"Expected as many images or masks as crops, {crops}, but got {len(input)}; "
+            "lists of masks need kornia 0.9."
         )
 
 

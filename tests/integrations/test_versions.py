@@ -15,7 +15,7 @@ MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 MINIMUM = {
     "albumentations": "2.0.8",
     "datasets": "5.2",
-    "kornia": "0.9.0",
+    "kornia": "0.8",
     "ray": "2.40",
     "timm": "1.0.20",
     "transformers": "5.4.0",
