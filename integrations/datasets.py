@@ -29,7 +29,7 @@ from torch import Tensor
 from rics_transforms import RICSCrop, Score, __version__
 from rics_transforms.integrations._versions import require
 
-require("datasets", extra="datasets", minimum="5.2")
+require("datasets", extra="datasets", minimum="4.0")
 
 from datasets import Array3D, Features, Image, Value  # noqa: E402, after the version check
 

@@ -1,6 +1,6 @@
 """RICS in the image processors of transformers.
 
->>> from transformers import AutoImageProcessor, ViTImageProcessor
+>>> from transformers import AutoImageProcessor, ViTImageProcessor  # in 4: ViTImageProcessorFast
 >>> from rics_transforms.integrations.transformers import RICSImageProcessorMixin
 >>> class RICSViTImageProcessor(RICSImageProcessorMixin, ViTImageProcessor):
 ...     "Resizes to 256 x 256, and crops to the 224 x 224 that ViT expects."
@@ -33,10 +33,16 @@ from torch import Tensor
 from rics_transforms import RICSCrop, get_score
 from rics_transforms.integrations._versions import require
 
-require("transformers", extra="transformers", minimum="5.4.0")
+require("transformers", extra="transformers", minimum="4.53")
 
-from transformers import AutoImageProcessor, PreTrainedConfig  # noqa: E402, after the version check
-from transformers.image_processing_backends import PilBackend, TorchvisionBackend  # noqa: E402
+from transformers import AutoImageProcessor, BaseImageProcessor  # noqa: E402, after the check
+
+try:
+    from transformers import PreTrainedConfig
+    from transformers.image_processing_backends import TorchvisionBackend
+except ImportError:  # transformers 4, which knows the same classes by other names
+    from transformers import BaseImageProcessorFast as TorchvisionBackend
+    from transformers import PretrainedConfig as PreTrainedConfig
 
 __all__ = ["RICSImageProcessorMixin", "RICSKwargs"]
 
@@ -85,15 +91,20 @@ class RICSImageProcessorMixin(TorchvisionBackend):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if issubclass(cls, PilBackend):
-            raise TypeError(
-                f"Expected a processor that runs on torchvision, but got {cls.__bases__}; use the "
-                "class without `Pil` at the end of its name."
-            )
+        processors = [base for base in cls.__mro__ if issubclass(base, BaseImageProcessor)]
+        for base in processors:
+            if not issubclass(base, TorchvisionBackend) and base is not BaseImageProcessor:
+                raise TypeError(
+                    f"Expected a processor that runs on torchvision, but got {base.__name__}; use "
+                    "the class without `Pil`, in transformers 4 with `Fast` at the end of its name."
+                )
         cls.valid_kwargs = new_class("Kwargs", (cls.valid_kwargs, RICSKwargs), {"total": False})
-        AutoImageProcessor.register(
-            _key(cls.__name__), image_processor_classes={"torchvision": cls}, exist_ok=True
-        )
+        _register(cls)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.rics_k is not None:
+            _rics_crop(self.rics_k, self.rics_score)  # refuses early
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         known = self.valid_kwargs.__annotations__
@@ -111,14 +122,6 @@ class RICSImageProcessorMixin(TorchvisionBackend):
             self._cropped += images.shape[:-3].numel()
             images = self._crop(images)
         return super().rescale_and_normalize(images, *args, **kwargs)
-
-    def _standardize_kwargs(
-        self, *, rics_k: Any = None, rics_score: Any = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        if rics_k is not None:
-            _rics_crop(rics_k, rics_score)  # refuses early
-        kwargs = super()._standardize_kwargs(**kwargs)
-        return {**kwargs, "rics_k": rics_k, "rics_score": rics_score}
 
     def _preprocess(
         self, images: Any, *args: Any, rics_k: Any = None, rics_score: Any = None, **kwargs: Any
@@ -147,6 +150,16 @@ def _rics_crop(k: Any, score: Any) -> RICSCrop:
             f"processors are saved as JSON, but got {score!r}."
         )
     return RICSCrop(k, score=score)
+
+
+def _register(cls: type[TorchvisionBackend]) -> None:
+    """Let `AutoImageProcessor` find the class by its name."""
+    key = _key(cls.__name__)
+    if TorchvisionBackend.__name__ == "BaseImageProcessorFast":  # transformers 4
+        AutoImageProcessor.register(key, fast_image_processor_class=cls, exist_ok=True)
+    else:
+        classes = {"torchvision": cls}
+        AutoImageProcessor.register(key, image_processor_classes=classes, exist_ok=True)
 
 
 @cache

@@ -18,7 +18,7 @@ MINIMUM = {
     "kornia": "0.8",
     "ray": "2.40",
     "timm": "1.0.20",
-    "transformers": "5.4.0",
+    "transformers": "4.53",
 }
 # Ray warns of its own settings when it reads them
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
@@ -36,6 +36,8 @@ def test_every_integration_is_tested_here() -> None:
 def test_examples(name: str) -> None:
     if name in MODULES:
         pytest.importorskip(name, reason=f"needs the extra {name}")
+    if name == "transformers" and metadata.version(name).startswith("4."):
+        pytest.skip("transformers 4 has the class of the example by another name")
     failed, attempted = doctest.testmod(load(name))  # type: ignore[arg-type]
     assert attempted and not failed
 
