@@ -116,7 +116,9 @@ class RICSBatch:
 
         With them crops are stored as raw uint8, an eighth of the lists of int64 that `map` makes
         of arrays otherwise, and streams know their columns. All crops must have these channels.
-        Read them by ``with_format("torch", dtype=torch.uint8)``, which else gives int64.
+        Read them by ``with_format("torch", dtype=torch.uint8)``, which else gives int64. A missing
+        crop is stored as such, but datasets before 5.1 reads it, as every format does, as NaN, and
+        makes floats of the crops that are read in a batch with it; `location_columns` hold None.
         """
         new: dict[str, Any] = {name: Value("int64") for name in self._locations()}
         if self.output_column is not None:

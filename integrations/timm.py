@@ -143,7 +143,8 @@ def crop_loader(
         ...         return 8
         ...     def __getitem__(self, index):
         ...         return self.transform(image), index
-        >>> loader = create_loader(Images(), 224, 4, num_workers=0, device=torch.device("cpu"))
+        >>> options = dict(num_workers=0, persistent_workers=False, device=torch.device("cpu"))
+        >>> loader = create_loader(Images(), (3, 224, 224), 4, **options)
         >>> loader = crop_loader(loader, on_device=True)
         >>> [tuple(images.shape) for images, targets in loader]
         [(4, 3, 224, 224), (4, 3, 224, 224)]

@@ -17,9 +17,11 @@ from rics_transforms.verification.records import Record
 ray = pytest.importorskip("ray", reason="needs ray")
 from rics_transforms.integrations.ray import RayMapper, RICSBatch  # noqa: E402
 
-# Ray warns of its own settings when it reads them
+# Ray warns of its own settings when it reads them.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray"
+    "ignore::DeprecationWarning:ray",
+    "ignore::FutureWarning:ray",
+    "ignore:subprocess .* is still running:ResourceWarning",  # Ray 2.40 leaves its own running
 )
 
 SCENES = 12

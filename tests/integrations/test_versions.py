@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[2] / "integrations"
 MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 MINIMUM = {
     "albumentations": "2.0.8",
-    "datasets": "5.2",
+    "datasets": "4.0",
     "kornia": "0.8",
     "ray": "2.40",
     "timm": "1.0.20",
