@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from rics_transforms.engine.scores import Score
 from rics_transforms.engine.tracing import cached
 
 
-class Geometry(NamedTuple):
+@dataclass(frozen=True)  # PyTorch 2.8 cannot trace properties of a NamedTuple
+class Geometry:
     """Where the patches of a score lie in windows of n, and which crop each patch stands for."""
 
     n: Size
