@@ -380,7 +380,7 @@ def test_labels_may_be_folders(asked: list[object], photos: Path) -> None:
 
 def test_verify_refuses_what_it_cannot_ask(asked: list[object]) -> None:
     Path("labels.json").write_text('{"a.png": 0}')
-    assert "'a.bmp' is not" in refused(*asked, "--labels", "labels.json", "--output", "out")
+    assert "'a.bmp' has none" in refused(*asked, "--labels", "labels.json", "--output", "out")
     Path("labels.json").write_text('{"a.png": "cat"}')
     assert "object of ints" in refused(*asked, "--labels", "labels.json", "--output", "out")
     assert "did you mean 'model'" in refused(*asked[:-1], "tiny_model:modl", "--output", "out")

@@ -172,5 +172,5 @@ def test_nothing_is_lost_or_double_when_an_actor_is_killed(
 
 
 def test_a_mapper_needs_the_window(named: list[Any]) -> None:
-    with pytest.raises(ValueError, match="`n` beside a `mapper`"):
+    with pytest.raises(ValueError, match="`n` together with a `mapper`"):
         verify(named, RICSCrop(24), mapper=RayMapper())
