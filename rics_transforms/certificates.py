@@ -84,6 +84,7 @@ def certify(
     Source: Shifman & Weiss 2024, section 3: a crop that all windows choose.
 
     Example:
+        >>> import torch
         >>> scene = torch.zeros(3, 40, 40)
         >>> scene[:, 20, 21] = 1
         >>> certify(scene, 24, 2)
@@ -178,6 +179,7 @@ def stability(
     Example:
         Set aside what a shift by one pixel may change:
 
+        >>> import torch
         >>> images = torch.rand(64, 3, 40, 40, generator=torch.Generator().manual_seed(0))
         >>> steady = stability(images, 24, 1, score="hash") >= 0.9
         >>> kept, unsure = images[steady], images[~steady]
