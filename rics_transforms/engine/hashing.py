@@ -150,7 +150,8 @@ def _join(x: Tensor, dim: int, length: int, pair: Callable[[Tensor, Tensor], Ten
     """Combine every `length` neighbours along one axis, doubling; the last pair may overlap."""
     span = 1
     while span < length:
-        step = min(span, length - span)
+        # PyTorch 2.8 and 2.9 export no `min` inside a branch.
+        step = span if 2 * span <= length else length - span
         rest = x.shape[dim] - step
         x = pair(x.narrow(dim, 0, rest), x.narrow(dim, step, rest))
         span += step
