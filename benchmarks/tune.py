@@ -14,6 +14,7 @@ and the mean of all of these over the settings, by which the rows are sorted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 import companions
@@ -32,6 +33,13 @@ from rics_transforms.theory import patch_size
 ARMS, SHARES, WIDTHS = (12, 14, 16), (3, 4, 5), (0.5, 0.75, 0.85)
 
 Variant = tuple[HatShape, float]
+
+
+@dataclass(frozen=True)
+class ShapedLattice(Lattice):
+    """The lattice score with another shape of the Mexican hat."""
+
+    shape: HatShape = HAT_SHAPE
 
 
 def variants() -> Iterator[Variant]:
@@ -65,7 +73,7 @@ def lattice(n: int, k: int, shape: HatShape, width: float) -> Lattice:
     """The default score with a hat of this shape, as a share of the patch's width."""
     size = patch_size(n, k, lattice_order(n, k))[0]
     sigma = None if width == 1 else hat_sigma(size, shape) * width
-    return Lattice(sigma=sigma, shape=shape)
+    return ShapedLattice(sigma=sigma, shape=shape)
 
 
 def _measure(

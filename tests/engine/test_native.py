@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from rics_transforms import Lattice, RICSCrop, Score, get_score, score_map
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.exact import HatShape, integer_image
+from rics_transforms.engine.exact import HAT_SHAPE, HatShape, integer_image
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
 from rics_transforms.engine.scores import Level, complete_levels
@@ -128,14 +129,23 @@ def test_levels_go_on_with_what_others_left(compiled: tuple[bool, ...], photos: 
 
 
 @needs_kernels
+@dataclass(frozen=True)
+class ShapedLattice(Lattice):
+    """The lattice score with another shape of the Mexican hat."""
+
+    shape: HatShape = HAT_SHAPE
+
+
 @needs_kernels
 @pytest.mark.parametrize("patch", ["mexican_hat", "saliency"])
 def test_the_shape_of_the_hat_is_part_of_the_kernel(
     monkeypatch: pytest.MonkeyPatch, patch: Any, photos: Tensor
 ) -> None:
     """Whatever is remembered about one shape, another one gives the map of PyTorch."""
-    scores = [Lattice(patch=patch, shape=HatShape(*s)) for s in ((14, 4), (16, 4), (14, 3))]
+    shapes = HatShape(14, 4), HatShape(16, 4), HatShape(14, 3)
+    scores = [ShapedLattice(patch=patch, shape=shape) for shape in shapes]
     compiled = [score_map(photos[:2, :, :72, :64], 48, score) for score in scores]
+    assert torch.equal(compiled[0], score_map(photos[:2, :, :72, :64], 48, Lattice(patch=patch)))
     assert all(not torch.equal(a, b) for a, b in combinations(compiled, 2))
     monkeypatch.setattr(native, "_native", None)
     for score, expected in zip(scores, compiled, strict=True):

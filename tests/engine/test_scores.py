@@ -33,7 +33,7 @@ from rics_transforms import (
     unregister_score,
 )
 from rics_transforms._arguments import Size
-from rics_transforms.engine.exact import HatShape, box_sum, channel_sum, integer_image
+from rics_transforms.engine.exact import box_sum, channel_sum, integer_image
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
 from rics_transforms.engine.scores import (
@@ -586,19 +586,6 @@ def test_options_that_a_score_does_not_have(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         get_score(text, **options)
-
-
-def test_the_default_shape_of_the_hat_is_not_mentioned() -> None:
-    assert repr(Lattice()) == "Lattice(order=None, patch='mexican_hat', sigma=None)"
-    assert repr(Lattice(shape=HatShape(16, 3))).endswith(
-        "sigma=None, shape=HatShape(arm=16, share=3))"
-    )
-    assert Lattice(shape=HatShape(14, 4)) == Lattice() != Lattice(shape=HatShape(14, 3))
-
-
-def test_a_shape_must_be_a_shape() -> None:
-    with pytest.raises(TypeError, match="Expected `shape` to be a HatShape, but got 'wide'"):
-        Lattice(shape="wide")  # type: ignore[arg-type]
 
 
 # --- bad input -----------------------------------------------------------------------------------
