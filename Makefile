@@ -12,7 +12,7 @@ demo: .venv/ready  ## how far images may shift with and without RICS, as a repor
 
 quick: lint  ## a minute: the engine, the theory and the transform
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow and not browser" \
-		tests/engine tests/transform tests/test_theory.py tests/test_imports.py
+		tests/engine tests/transform tests/test_theory.py
 
 test: lint types test-albumentationsx  ## everything that must hold
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

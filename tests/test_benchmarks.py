@@ -23,6 +23,7 @@ LITTLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LITTLE)
 def test_benchmarks_run(name: str, assets: Path, tmp_path: Path) -> None:
     out = run(name, *LITTLE[name], cwd=tmp_path, assets=assets)

@@ -141,6 +141,7 @@ def expected_stability(image: Tensor, k: int, delta: int, score: Score) -> float
     return math.exp(-intruders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delta", [1, 2])
 def test_stability_equals_its_formula(every_score: Score, photos: Tensor, delta: int) -> None:
     score = ordered(every_score, (2, 2))
@@ -179,6 +180,7 @@ def outcomes(scenes: Any, n: int, k: int, delta: int, score: Score) -> tuple[Ten
     return stability(windows, k, delta, score=score), torch.tensor(kept, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delta", [1, 3])
 @pytest.mark.parametrize("score", PSEUDO_RANDOM, ids=repr)
 def test_the_closed_form_is_calibrated_on_noise(score: Score, delta: int) -> None:
@@ -206,6 +208,7 @@ def scenes(assets: Path) -> Tensor:
     return torch.cat([torch.stack(whole), quarters.flatten(0, 2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [*PSEUDO_RANDOM, *FITTED], ids=repr)
 def test_stability_is_calibrated_on_photographs(scenes: Tensor, score: Score) -> None:
     predicted, kept = outcomes(scenes, 224, 180, 3, score)

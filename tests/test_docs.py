@@ -52,6 +52,7 @@ def text_of_all() -> str:
 # --- pages ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - ELSEWHERE))
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGES[page].read_text(encoding="utf-8")
@@ -133,6 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_site_needs_nothing_from_outside(site: Path) -> None:
     pages = [Tags(path) for path in site.rglob("*.html")]
     assert len(pages) > len(PAGES)
@@ -142,6 +144,7 @@ def test_the_site_needs_nothing_from_outside(site: Path) -> None:
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", styles)
 
 
+@pytest.mark.slow
 def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
     pages = {path.resolve(): Tags(path) for path in site.rglob("index.html")}
     lost = []

@@ -62,6 +62,7 @@ def test_the_extra_is_what_the_check_looks_for() -> None:
     assert "rics-transforms[cli," in project["optional-dependencies"]["all"][0]
 
 
+@pytest.mark.slow
 def test_crops_and_certificates_need_the_base_alone() -> None:
     done = python(BASE, COMMAND)
     assert (done.returncode, done.stderr) == (0, "")

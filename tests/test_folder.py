@@ -360,6 +360,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["between writing and renaming", "with two workers"])
 def test_a_killed_run_goes_on_to_the_same_result(photos: Path, tmp_path: Path, how: str) -> None:
     script = tmp_path / "killed.py"

@@ -96,6 +96,7 @@ def onnx(onnx_file: Path) -> Run:
     return load_onnx(onnx_file)
 
 
+@pytest.mark.slow
 def test_onnx_equals_eager_on_degenerate_images(onnx: Run, transform: RICSCrop) -> None:
     check(onnx, transform, zoo_images())
     for image in zoo_images().split(1):  # alone, each takes its own branches
@@ -103,17 +104,20 @@ def test_onnx_equals_eager_on_degenerate_images(onnx: Run, transform: RICSCrop) 
     check(onnx, transform, zoo_images()[:0])
 
 
+@pytest.mark.slow
 def test_onnx_equals_eager_on_photographs(onnx: Run, transform: RICSCrop, photos: Tensor) -> None:
     for images in photos[..., :N, :N].split(5):
         check(onnx, transform, images.contiguous())
 
 
+@pytest.mark.slow
 def test_onnx_equals_eager_on_200_photographs(onnx: Run, transform: RICSCrop, assets: Path) -> None:
     paths = sorted((assets / "photos").glob("*.jpg"))
     assert len(paths) == 200
     check(onnx, transform, torch.stack([load_photo(path, N) for path in paths]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("score", "shifts"), [("lattice", "realistic"), ("random", "cyclic")])
 def test_pt2_equals_eager(score: str, shifts: Any, tmp_path: Path, photos: Tensor) -> None:
     transform = RICSCrop(K, score=score, shifts=shifts)
@@ -153,6 +157,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [load_pt2, compile_pt2])
 def test_one_graph_of_every_case_equals_eager(
     load: Callable[[Path], Run], program: Path, photos: Tensor
@@ -164,6 +169,7 @@ def test_one_graph_of_every_case_equals_eager(
         assert all(map(torch.equal, run(images), EVERY_CASE(images)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shifts", SHIFTS)
 @pytest.mark.parametrize("score", ["lattice", "mexican_hat"])
 def test_one_compiled_graph_per_size_serves_every_batch(score: str, shifts: Any) -> None:
@@ -177,6 +183,7 @@ def test_one_compiled_graph_per_size_serves_every_batch(score: str, shifts: Any)
         assert counter.frame_count == graphs
 
 
+@pytest.mark.slow
 def test_the_hash_is_a_branch(onnx_file: Path, transform: RICSCrop) -> None:
     graph = pytest.importorskip("onnx").load(onnx_file).graph
     branches = [node.op_type for node in graph.node].count("If")
@@ -216,6 +223,7 @@ def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> Non
     assert verified >= 16
 
 
+@pytest.mark.slow
 def test_floats_choose_the_same_crops_in_onnx(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     transform = RICSCrop(24)
@@ -229,6 +237,7 @@ def test_floats_choose_the_same_crops_in_onnx(tmp_path: Path) -> None:
 # --- with a model --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 def test_crop_and_model_in_one_file(format: Any, tmp_path: Path, photos: Tensor) -> None:
     pytest.importorskip("onnxscript")
@@ -250,6 +259,7 @@ def names_of(path: Path) -> tuple[list[str], list[str]]:
     return [value.name for value in graph.input], [value.name for value in graph.output]
 
 
+@pytest.mark.slow
 def test_crops_have_names(onnx_file: Path) -> None:
     assert names_of(onnx_file) == (["images"], ["crops", "origins"])
 
@@ -269,6 +279,7 @@ def test_outputs_have_names(tmp_path: Path) -> None:
 # --- nothing wrong is written --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operator", "score"),
     [
@@ -382,6 +393,7 @@ def test_refusals(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of these tracers
 def test_other_tracers_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
@@ -437,6 +449,7 @@ def test_replaced_operators_are_the_same_functions() -> None:
 # --- the command ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 def test_the_command(format: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")

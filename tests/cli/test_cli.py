@@ -336,6 +336,7 @@ def asked(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     sys.modules.pop("tiny_model", None)
 
 
+@pytest.mark.slow
 def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"a.png": 0, "a.bmp": 1, "sub/c.png": 2}')
     command = [*asked, "--neighbours", "others", "--labels", "labels.json", "--baseline", 24]
@@ -352,6 +353,7 @@ def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path)
     assert json.loads(Path("out/report.json").read_text()) == report
 
 
+@pytest.mark.slow
 def test_verify_goes_on_and_refuses_other_settings(asked: list[object]) -> None:
     first = rics(*asked, "--limit", 1, "--output", "out")
     assert first.exit_code == 0
@@ -360,6 +362,7 @@ def test_verify_goes_on_and_refuses_other_settings(asked: list[object]) -> None:
     assert "these differ: seed = 1, not 0" in refused(*asked, "--seed", 1, "--output", "out")
 
 
+@pytest.mark.slow
 def test_report_puts_parts_together(asked: list[object], photos: Path) -> None:
     rics(*asked, "--output", "whole")
     rics(*asked, "--limit", 1, "--output", "one")

@@ -249,6 +249,7 @@ def test_threads_share_a_batch(score: str | Score, photos: Tensor) -> None:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_the_package_works_without_a_compiler(tmp_path: Path) -> None:
     """Without the compiled module PyTorch gives the same crop."""
     script = """

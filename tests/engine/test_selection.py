@@ -298,6 +298,7 @@ def test_windows_of_one_scene_are_decided_by_different_levels(
     check_windows(scenes, n, k, score)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "k", "shifts"), [((96, 96), (64, 64), (19, 19)), ((80, 96), (70, 80), (9, 15))]
 )
@@ -312,10 +313,12 @@ def test_windows_of_photographs(
     check_windows(scenes[:, None], n, k, every_score)
 
 
+@pytest.mark.slow
 def test_windows_of_large_photographs(photos: Tensor, every_score: Score) -> None:
     check_windows(photos[:2, None, :, :242, :242], (224, 224), (140, 140), every_score)
 
 
+@pytest.mark.slow
 def test_windows_of_more_photographs(assets: Path) -> None:
     """The default score on photographs from elsewhere, at its usual size."""
     paths = sorted((assets / "photos").glob("*.jpg"))[:20]

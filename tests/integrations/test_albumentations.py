@@ -237,6 +237,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_another_process_loads_it_by_importing_us_alone(tmp_path: Any) -> None:
     image = pixels(40, 36, 3)
     transform = RICSCrop(K, Lattice(patch="saliency"), "cyclic")

@@ -305,6 +305,7 @@ def hashes() -> dict[str, str]:
     return {name: datasets.fingerprint.Hasher.hash(eval(code)) for name, code in SETTINGS.items()}
 
 
+@pytest.mark.slow
 def test_fingerprints_differ_and_are_the_same_in_another_process() -> None:
     script = (
         "import json, datasets\n"

@@ -638,6 +638,7 @@ def _dynamo() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_dynamo")
 @both_shifts
 def test_compiled_graph_equals_eager(shifts: Any) -> None:
@@ -649,6 +650,7 @@ def test_compiled_graph_equals_eager(shifts: Any) -> None:
         assert torch.equal(compiled(images), crop(images))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_dynamo")
 def test_compiled_code_shares_a_crop_too() -> None:
     need("compilation")
@@ -657,6 +659,7 @@ def test_compiled_code_shares_a_crop_too() -> None:
     assert torch.equal(torch.compile(crop, backend="eager")(images), crop(images))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_dynamo")
 def test_a_compiled_frame_keeps_the_crop_of_its_clip() -> None:
     need("compilation")
@@ -667,6 +670,7 @@ def test_a_compiled_frame_keeps_the_crop_of_its_clip() -> None:
     assert torch.equal(video(clips), expected)
 
 
+@pytest.mark.slow
 @both_shifts
 @pytest.mark.parametrize("contained", [False, True])
 def test_exported_graph_equals_eager(shifts: Any, contained: bool) -> None:

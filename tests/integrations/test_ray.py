@@ -95,6 +95,7 @@ def test_grey_images_and_others() -> None:
         RICSBatch(20)({"image": np.zeros((3, 2))})
 
 
+@pytest.mark.slow
 def test_a_dataset(cluster: None, named: list[Any]) -> None:
     found = as_dataset(named).map_batches(
         RICSBatch,
@@ -120,6 +121,7 @@ def measured(images: Any, path: Path | None = None, **options: Any) -> ShiftRepo
     )
 
 
+@pytest.mark.slow
 def test_a_run_over_ray_equals_a_local_one(cluster: None, named: list[Any], tmp_path: Path) -> None:
     local = measured(named, neighbours="others")
     spread = RayMapper(actors=2, batch_size=3, label_column="label")
@@ -129,6 +131,7 @@ def test_a_run_over_ray_equals_a_local_one(cluster: None, named: list[Any], tmp_
     assert ShiftReport.load(path).records == local.records
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(cluster: None, named: list[Any], tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     local = measured(named, path)
@@ -157,6 +160,7 @@ class Mortal:
         return view[:, 4:28, 4:28]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_double_when_an_actor_is_killed(
     cluster: None, named: list[Any], tmp_path: Path
 ) -> None:

@@ -190,6 +190,7 @@ def bgr(images: Tensor) -> Tensor:
     return pixels - torch.tensor([104.0, 117.0, 123.0])[:, None, None]
 
 
+@pytest.mark.slow
 def test_real_weights_classify_photographs(assets: Path) -> None:
     """61.2 % top-1 on 1000 photographs are known of these weights."""
     pytest.importorskip("safetensors")

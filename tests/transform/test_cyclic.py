@@ -54,6 +54,7 @@ def test_the_zoo_shifts_are_what_they_should_be() -> None:
         assert count[name] == N * N
 
 
+@pytest.mark.slow
 @scores
 def test_all_shifts_of_degenerate_images_give_one_crop(zoo_name: str, score: Score) -> None:
     """One crop size at n = 24 and the other at n = 18, in turn."""
@@ -66,6 +67,7 @@ def test_all_shifts_of_degenerate_images_give_one_crop(zoo_name: str, score: Sco
     one_output(all_shifts(zoo_name, 18), sizes[1], score)
 
 
+@pytest.mark.slow
 @scores
 @pytest.mark.parametrize("k", [(1, 1), (2, 5), (24, 24), (24, 7)])
 def test_extreme_crop_sizes(score: Score, k: Size) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torchvision import tv_tensors
 
@@ -86,6 +87,7 @@ def run_script(path: Path, text: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_two_processes_agree(tmp_path: Path) -> None:
     here: dict[str, Any] = {}
     exec(ORIGINS, here)
@@ -96,6 +98,7 @@ def test_two_processes_agree(tmp_path: Path) -> None:
         assert run_script(tmp_path / f"origins_{seed}.py", script, **variables) == [expected]
 
 
+@pytest.mark.slow
 def test_workers_of_a_data_loader_agree(tmp_path: Path) -> None:
     here: dict[str, Any] = {"__name__": "loaders"}
     exec(LOADERS, here)

@@ -98,18 +98,21 @@ def check_compiled(transform: RICSCrop, backend: str) -> None:
             assert torch.equal(compiled(five), transform(five))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dynamo")
 @pytest.mark.parametrize("score", SCORES)
 def test_compiled_graph_equals_eager(score: str) -> None:
     check_compiled(RICSCrop(K, score=score), "aot_eager")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dynamo")
 @pytest.mark.parametrize("score", ["lattice", "hash"])
 def test_compiled_cyclic_graph_equals_eager(score: str) -> None:
     check_compiled(RICSCrop(K, score=score, shifts="cyclic"), "eager")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dynamo")
 def test_compiled_code_equals_eager() -> None:
     transform = RICSCrop(K)
@@ -125,6 +128,7 @@ def test_compiled_code_equals_eager() -> None:
             assert torch.equal(compiled(images), transform(images))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dynamo")
 def test_compiled_gradients() -> None:
     transform = RICSCrop(K)
