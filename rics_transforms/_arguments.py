@@ -105,7 +105,7 @@ def by(size: Sequence[int], sign: str = "x") -> str:
 
 def _integer(value: object) -> int | None:
     """None unless it is an int."""
-    if isinstance(value, bool):
+    if type(value).__name__ in ("bool", "bool_"):  # NumPy's, which below 2 passes for an index
         return None
     try:
         return index(value)  # type: ignore[arg-type]

@@ -78,6 +78,8 @@ def _slice(image: Tensor, origin: list[int], size: Size) -> Tensor:
 
 def _gather(images: Tensor, origins: Tensor, size: Size, cyclic: bool) -> Tensor:
     """The same by one gather, for tensors whose values cannot be looked at."""
+    if images.dtype == torch.uint16:  # which PyTorch 2.8 cannot gather on a CPU
+        return _gather(images.view(torch.int16), origins, size, cyclic).view(torch.uint16)
     height, width = images.shape[-2:]
     rows = origins[:, 0, None] + torch.arange(size[0], device=images.device)
     columns = origins[:, 1, None] + torch.arange(size[1], device=images.device)
