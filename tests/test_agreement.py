@@ -264,6 +264,9 @@ def transformers_processor(photos: Photographs, score: Score, shifts: Any) -> Fo
     mixin = adapter("transformers").RICSImageProcessorMixin
     from transformers import ViTImageProcessor
 
+    if not issubclass(ViTImageProcessor, mixin.__base__):  # transformers 4: this one is on PIL
+        from transformers import ViTImageProcessorFast as ViTImageProcessor
+
     made = type("AgreementProcessor", (mixin, ViTImageProcessor), {})
     processor = made(size={"height": N[0], "width": N[1]}, rics_k=K, rics_score=SCORES[score])
     as_they_are = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}

@@ -21,7 +21,8 @@ from rics_transforms.integrations.ray import RayMapper, RICSBatch  # noqa: E402
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:ray",
     "ignore::FutureWarning:ray",
-    "ignore:subprocess .* is still running:ResourceWarning",  # Ray 2.40 leaves its own running
+    "ignore:subprocess .* is still running:ResourceWarning",  # Ray 2.40 leaves its own running,
+    "ignore:unclosed file .*ray.session:ResourceWarning",  # and their logs open
 )
 
 SCENES = 12
