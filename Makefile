@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo quick test test-albumentationsx lint types bench docs docs-serve clean
+.PHONY: demo quick test test-albumentationsx test-oldest lint types bench docs docs-serve clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
 	rm -rf demo
@@ -22,6 +22,15 @@ test: lint types test-albumentationsx  ## everything that must hold
 test-albumentationsx: .venv-x/ready
 	.venv-x/bin/python -P -m pytest tests/integrations/test_albumentations.py \
 		tests/integrations/test_albumentations_annotations.py
+
+# With the lowest version that pyproject.toml declares of everything: the package, and all tests of
+# the adapters. Old libraries warn of their own newer dependencies, Matplotlib 3.7 of pyparsing.
+test-oldest: .venv-oldest/ready  ## the same with the oldest versions that are supported
+	.venv-oldest/bin/python -P -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		-W ignore::DeprecationWarning \
+		-m "(integration or not slow) and not browser" --ignore tests/test_benchmarks.py \
+		--ignore tests/test_docs.py --ignore tests/test_packaging.py --ignore tests/test_playground.py \
+		--ignore tests/test_release.py tests
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -45,7 +54,7 @@ docs-serve: .venv/ready  ## the same at http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
-	rm -rf .venv .venv-x .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
+	rm -rf .venv .venv-x .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist demo site
 
 .venv/ready: pyproject.toml rics_transforms/engine/_native.c
 	$(PYTHON) -m venv .venv
@@ -60,4 +69,15 @@ PURELIB = import sysconfig; print(sysconfig.get_path('purelib'))
 		> "$$(.venv-x/bin/python -c "$(PURELIB)")/first.pth"
 	$(BIN)/pip --python .venv-x/bin/python install --quiet --no-warn-conflicts \
 		"albumentationsx>=2.4.7"
+	touch $@
+
+# pyarrow 26 needs NumPy 2, but tells only who imports it, not a resolver. The extra `export` declares
+# no lowest versions. What runs the tests may be new.
+.venv-oldest/ready: pyproject.toml rics_transforms/engine/_native.c .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-oldest/bin/python \
+		--resolution lowest-direct "pyarrow<26" \
+		--editable ".[cli,kornia,albumentations,datasets,timm,transformers,ray]"
+	$(BIN)/uv pip install --quiet --python .venv-oldest/bin/python \
+		hypothesis "pytest>=9" pytest-xdist webdataset
 	touch $@
