@@ -1,0 +1,231 @@
+"""Graphs in files: the same origins and pixels as in eager mode, or no file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo.testing
+from click.testing import CliRunner
+from torch import Tensor, nn
+from torchvision.models import squeezenet1_1
+from torchvision.transforms import v2
+
+from rics_transforms import Lattice, RICSCrop, register_score, unregister_score
+from rics_transforms import graph as module
+from rics_transforms.cli.commands import rics
+from rics_transforms.engine.exact import box_sum, channel_sum
+from rics_transforms.graph import export, sample_images
+
+from ..conftest import random_image
+from .runners import Run, check, load_onnx, load_pt2
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "options"),
+    [
+        ((10, 12), (14, 17), {"channels": 5, "dtype": torch.float32}),
+        (12, 16, {"dtype": torch.int16, "batch": 3}),
+        (12, 16, {"channels": 1, "batch": 1}),
+    ],
+)
+def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    transform = RICSCrop(k, score="hash")
+    path, verified = export(transform, tmp_path / "crop.pt2", n=n, format="pt2", **options)
+    height, width = (n, n) if isinstance(n, int) else n
+    shape = options.get("batch", 6), options.get("channels", 3), height, width
+    images = random_image(*shape, seed=7)
+    dtype = options.get("dtype", torch.uint8)
+    check(load_pt2(path), transform, images / 255 if dtype.is_floating_point else images.to(dtype))
+    assert verified >= 16
+
+
+# --- with a model --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_crop_and_model_in_one_file(format: Any, tmp_path: Path, photos: Tensor) -> None:
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
+    model = nn.Sequential(
+        RICSCrop(224, score="hash"), normalise, squeezenet1_1(num_classes=10)
+    ).eval()
+    path, _ = export(model, tmp_path / f"model.{format}", n=256, format=format)
+    images = photos[:3, :, :256, :256].contiguous()
+    output, origins = {"onnx": load_onnx, "pt2": load_pt2}[format](path)(images)
+    assert torch.equal(origins, model[0].locate(images))
+    with torch.no_grad():
+        torch.testing.assert_close(output, model(images), rtol=1e-3, atol=1e-4)
+    assert [file.name for file in tmp_path.iterdir()] == [f"model.{format}"]
+
+
+def test_outputs_have_names() -> None:
+    deployed = module._Deployed(nn.Sequential(RICSCrop(12), nn.Identity()).eval())
+    assert deployed.output_names(2) == ["output", "origins"]
+    assert deployed.output_names(3) == ["output_0", "output_1", "origins"]
+
+
+# --- nothing wrong is written --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_difference_is_noticed(
+    which: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = module._WRITERS["pt2"]
+
+    def wrong(*args: Any) -> Run:
+        def run(images: Tensor) -> list[Tensor]:
+            outputs = [output.clone() for output in right(*args)(images)]  # type: ignore[misc]
+            outputs[which][-1].view(-1)[-1] += 1
+            return outputs
+
+        return run
+
+    monkeypatch.setitem(module._WRITERS, "pt2", wrong)
+    name = ("crops", "origins")[which]
+    with pytest.raises(RuntimeError, match=f"Expected `{name}` of the exported graph to equal"):
+        export(RICSCrop(12, score="hash"), tmp_path / "crop.pt2", n=16, format="pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_onnx_runtime_nothing_is_said_to_be_checked(
+    brightest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    transform = RICSCrop(12, score=brightest)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnxruntime", None)
+        with pytest.warns(UserWarning, match="crop.onnx was not compared with eager mode"):
+            path, verified = export(transform, tmp_path / "crop.onnx", n=16)
+    assert verified == 0
+    check(load_onnx(path), transform, random_image(5, 3, 16, 16))
+
+
+def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
+    @register_score("branching")
+    def branching(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        scores = box_sum(channel_sum(pixels), size)
+        return -scores if scores.max() > 100 else scores
+
+    try:
+        for format in ("onnx", "pt2"):
+            with pytest.raises(ValueError, match="without branches on values"):
+                export(RICSCrop(12, score="branching"), tmp_path / "x", n=16, format=format)  # type: ignore[arg-type]
+    finally:
+        unregister_score("branching")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "error", "message"),
+    [
+        (nn.Flatten(), {}, TypeError, "Expected `module` to be a RICSCrop or an nn.Sequential"),
+        (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
+        (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
+        (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
+        (RICSCrop(24), {"format": "pb"}, ValueError, "to be one of onnx, pt2, but got 'pb'"),
+        (RICSCrop(33), {}, ValueError, r"`k` to be at most the image size \(32, 32\)"),
+        (RICSCrop(24), {"n": 0}, ValueError, "Expected `n`"),
+        (
+            RICSCrop(24),
+            {"batch": 0},
+            ValueError,
+            "`batch` to be a positive int, but got 0",
+        ),
+        (RICSCrop(24, score="random"), {}, ValueError, "use format='pt2' or another score"),
+    ],
+)
+def test_refusals(
+    part: nn.Module,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(error, match=message):
+        export(part, tmp_path / "crop.onnx", **{"n": 32, **options})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of these tracers
+def test_other_tracers_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    path, images = tmp_path / "crop.onnx", random_image(2, 3, 32, 32)
+    tracers: dict[str, Callable[[nn.Module], object]] = {
+        "trace": lambda model: torch.jit.trace(model, images),
+        "onnx": lambda model: torch.onnx.export(model, (images,), path, verbose=False),
+        "older": lambda model: torch.onnx.export(model, (images,), path, dynamo=False),
+    }
+    for model in (RICSCrop(24), nn.Sequential(RICSCrop(24, shifts="cyclic"))):
+        for trace in tracers.values():
+            with pytest.raises(Exception, match="exported by rics_transforms.export"):
+                trace(model)
+    assert not path.exists()
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Expected the folder of `path` to exist"):
+        export(RICSCrop(24), tmp_path / "no" / "crop.onnx", n=32)
+
+
+def test_sample_images_hold_ties_and_every_level() -> None:
+    images = sample_images((32, 33), 3, torch.uint8)
+    assert images.shape[1:] == (3, 32, 33) and images.dtype == torch.uint8
+    assert torch.equal(images, sample_images((32, 33), 3, torch.uint8))
+    assert torch.equal((sample_images((32, 33), 3, torch.float32) * 255).round(), images.float())
+    flat = images.flatten(1)
+    assert (flat == flat[:, :1]).all(1).any()  # no local maximum: the hash decides
+    tiles = (images[..., 6:, 8:] == images[..., :-6, :-8]).flatten(1).all(1)
+    assert tiles.sum() == 2  # tiled, flat
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    path = tmp_path / "crop.onnx"
+    options = ["--k", "48", "--n", "64", "--score", "hash", str(path)]
+    result = CliRunner().invoke(rics, ["export", *options])
+    assert result.exit_code == 0, result.output
+    assert "48 px crops of 64 px images, equal to the library on " in result.output
+    check(load_onnx(path), RICSCrop(48, score="hash"), random_image(2, 3, 64, 64))
+
+
+def test_the_command_with_options(tmp_path: Path) -> None:
+    path = tmp_path / "crop.pt2"
+    options = ["--k", "10x12", "--n", "16", "--format", "pt2", "--score", "lattice:patch=hash"]
+    rest = ["--shifts", "cyclic", "--batch", "4", "--channels", "1"]
+    result = CliRunner().invoke(rics, ["export", str(path), *options, *rest])
+    assert result.exit_code == 0, result.output
+    assert "10 x 12 px crops of 16 px images, equal to the library on " in result.output
+    transform = RICSCrop((10, 12), score=Lattice(patch="hash"), shifts="cyclic")
+    check(load_pt2(path), transform, random_image(4, 1, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--score", "random"], "Expected a score without Fourier transforms for ONNX"),
+        (["--batch", "0"], "Expected 'dynamic' or a number such as 8, but got '0'."),
+        (["--format", "pb"], "'pb' is not one of"),
+        (["--score", "lattice:order=9"], "Expected"),
+    ],
+)
+def test_the_command_refuses(options: list[str], message: str, tmp_path: Path) -> None:
+    start = ["export", str(tmp_path / "x"), "--k", "24", "--n", "32"]
+    result = CliRunner().invoke(rics, [*start, *options])
+    assert result.exit_code == 2 and message in result.stderr
+    assert not list(tmp_path.iterdir())
