@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-import PIL.ImageChops
+import PIL.Image
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -251,7 +251,7 @@ class RICSCrop(v2.Transform):
         if not cyclic:
             return self._call_kernel(F.crop, inpt, top, left, height, width)
         if isinstance(inpt, PIL.Image.Image):
-            return PIL.ImageChops.offset(inpt, -left, -top).crop((0, 0, width, height))
+            return _crop_around(inpt, (top, left), self.k)
         raise ValueError(
             f"Expected no {type(inpt).__name__} with shifts='cyclic': a crop that wraps around can "
             "cut one object into several pieces, which such annotations cannot express."
@@ -320,6 +320,16 @@ def _locate(images: Tensor | PIL.Image.Image, size: Size, score: Score, cyclic: 
     pixels, lead = as_pixels(images)
     check_crop(size, pixels)
     return select(pixels, size, score, cyclic=cyclic).reshape(*lead, 2)
+
+
+def _crop_around(image: PIL.Image.Image, origin: Size, size: Size) -> PIL.Image.Image:
+    """A crop that may go on at the opposite border; ImageChops.offset up to Pillow 12.1 spoils 16 bits."""
+    (top, left), (height, width) = origin, size
+    cropped = image.crop((left, top, left + width, top + height))
+    for x, y in ((image.width, 0), (0, image.height), image.size):
+        if (not x or left + width > x) and (not y or top + height > y):
+            cropped.paste(image, (x - left, y - top))
+    return cropped
 
 
 # --- what comes in -------------------------------------------------------------------------------
