@@ -172,9 +172,23 @@ def test_resizing_interpolates_colours(tmp_path: Path, mode: str) -> None:
     image = noise(mode)
     save(image, tmp_path / "in" / "a.png")
     crop_folder(tmp_path / "in", tmp_path / "out", K, resize=28)
-    smooth = image.convert({"P": "RGB", "1": "L"}.get(mode, mode))
-    expected = cut(smooth.resize((35, 28), PIL.Image.Resampling.BICUBIC))
-    assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(expected)
+    smooth = image.convert({"P": "RGB", "1": "L", "I;16": "I"}.get(mode, mode))
+    smooth = smooth.resize((35, 28), PIL.Image.Resampling.BICUBIC)
+    if mode == "I;16":
+        smooth = PIL.Image.fromarray(np.asarray(smooth).clip(0, 2**16 - 1).astype(np.uint16))
+    assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(cut(smooth))
+
+
+def test_resizing_stays_within_16_bits(tmp_path: Path) -> None:
+    edge = np.zeros((40, 50), np.uint16)
+    edge[:, 20:] = 65535
+    save(PIL.Image.fromarray(edge), tmp_path / "in" / "a.png")
+    save(PIL.Image.fromarray(edge.astype(np.int32)), tmp_path / "in" / "b.pgm")
+    report = crop_folder(tmp_path / "in", tmp_path / "out", K, resize=28)
+    assert report.failures == ()
+    ramp, other = (np.asarray(opened(tmp_path / "out" / n)) for n in ("a.png.png", "b.pgm.tif"))
+    assert ramp.min() == 0 and ramp.max() == 65535
+    assert np.array_equal(ramp, other)
 
 
 def test_encode_falls_back_to_what_holds_the_image() -> None:

@@ -47,15 +47,27 @@ def open_image(path: str | Path, *, lossless: bool = True) -> tuple[PIL.Image.Im
 
 
 def _require_depth(file: PIL.Image.Image) -> None:
-    raw = file.tile[0].args if getattr(file, "tile", None) else ""  # type: ignore[attr-defined]
+    raw = file.tile[0][3] if getattr(file, "tile", None) else ""  # type: ignore[attr-defined]
     raw = raw[0] if isinstance(raw, tuple) and raw else raw
     if ";16" in str(raw) and not file.mode.startswith("I"):
         raise ValueError("has 16 bits per colour, of which Pillow reads 8; convert it first")
 
 
 def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
-    """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`."""
-    resized: PIL.Image.Image = F.resize(as_colours(image), [side], InterpolationMode.BICUBIC)
+    """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`.
+
+    Bicubic filters overshoot: what Pillow does not clamp by itself stays within 16 bits if it was.
+    """
+    if not image.mode.startswith("I"):
+        resized: PIL.Image.Image = F.resize(as_colours(image), [side], InterpolationMode.BICUBIC)
+        return resized
+    whole = image.convert("I")  # before Pillow 11 the only integers of more than 8 bits to resize
+    low, high = whole.getextrema()
+    array = np.asarray(F.resize(whole, [side], InterpolationMode.BICUBIC))
+    if low >= 0 and high < 2**16:  # a 16-bit file, though Pillow may call it 32 bits
+        array = array.clip(0, 2**16 - 1)
+    resized = PIL.Image.fromarray(array if image.mode == "I" else array.astype(np.uint16))
+    resized.info = image.info.copy()
     return resized
 
 
