@@ -142,8 +142,10 @@ class RICSBatch:
             )
         tensor = _as_tensor(self.prepare(decoded) if self.prepare else decoded).to(device)
         origin = chooser.locate(tensor)
-        crop = chooser.transform(tensor, {"origins": origin})
         top, left = origin.tolist()
+        if self.output_column is None:
+            return top, left, None
+        crop = chooser.transform(tensor, {"origins": origin})
         return top, left, crop.movedim(0, -1).cpu().numpy()
 
 

@@ -70,11 +70,14 @@ class RICSBatch:
 
     def __call__(self, batch: Batch) -> Batch:
         images = [_as_tensor(image).to(self.device) for image in batch[self.image_column]]
-        origins = [self.crop.locate(image).tolist() for image in images]
-        top, left = np.array(origins, np.int64).reshape(-1, 2).T
+        origins = [self.crop.locate(image) for image in images]
+        top, left = np.array([origin.tolist() for origin in origins], np.int64).reshape(-1, 2).T
         found = {**batch, "top": top, "left": left}
         if self.crop_column is not None:
-            crops = [self._cut(*pair) for pair in zip(images, origins, strict=True)]
+            crops = [
+                self.crop.transform(image, {"origins": origin}).movedim(0, -1).cpu().numpy()
+                for image, origin in zip(images, origins, strict=True)
+            ]
             found[self.crop_column] = np.stack(crops) if crops else self._no_crops(batch)
         return found
 
@@ -84,14 +87,6 @@ class RICSBatch:
         if images.ndim < 3:
             return images
         return np.empty((0, *self.crop.k, *(images.shape[3:] or (1,))), images.dtype)
-
-    def _cut(self, image: Tensor, origin: Sequence[int]) -> np.ndarray:
-        """Pixels [h, w, C] from an origin on, around the border if it is cyclic."""
-        top, left = origin
-        height, width = self.crop.k
-        start = image.roll((-top, -left), (-2, -1))[:, :height, :width]
-        return start.movedim(0, -1).cpu().numpy()
-
 
 def _as_tensor(image: np.ndarray) -> Tensor:
     """[C, H, W] from an array [H, W, C] or [H, W], which Ray may have made read-only."""

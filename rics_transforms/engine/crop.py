@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
+from rics_transforms.engine.forks import use_one_thread_if_forked
 from rics_transforms.engine.tracing import can_branch_on
 
 
@@ -39,6 +40,7 @@ def crop(
         tensor([[[5, 3],
                  [8, 6]]])
     """
+    use_one_thread_if_forked()
     if not (can_branch_on(images) and can_branch_on(origins)):
         return _gather(images, origins, size, cyclic)
     if not selected:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import PIL.ImageChops
+import PIL.Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import native
+from rics_transforms.engine.forks import use_one_thread_if_forked
 
 
 def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
     """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
+    use_one_thread_if_forked()
     if isinstance(images, PIL.Image.Image):
         images = from_pil(images)
     if not isinstance(images, Tensor):
