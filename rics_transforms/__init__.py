@@ -16,6 +16,7 @@ from typing import Any
 from rics_transforms._version import __version__ as __version__
 
 _HOMES = {
+    "annotations": ["uncrop"],
     "certificates": ["Certificate", "certify", "stability"],
     "engine.scores": [
         "Hash",
@@ -31,6 +32,7 @@ _HOMES = {
     ],
     "graph": ["export"],
     "models": ["load_model"],
+    "prediction": ["predict"],
     "shifts": ["get_shift", "list_shifts"],
     "theory": [
         "consistency_bound",

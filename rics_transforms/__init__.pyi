@@ -5,6 +5,7 @@ from rics_transforms import report as report
 from rics_transforms import shifts as shifts
 from rics_transforms import theory as theory
 from rics_transforms._version import __version__ as __version__
+from rics_transforms.annotations import uncrop as uncrop
 from rics_transforms.certificates import Certificate as Certificate
 from rics_transforms.certificates import certify as certify
 from rics_transforms.certificates import stability as stability
@@ -20,6 +21,7 @@ from rics_transforms.engine.scores import register_score as register_score
 from rics_transforms.engine.scores import unregister_score as unregister_score
 from rics_transforms.graph import export as export
 from rics_transforms.models import load_model as load_model
+from rics_transforms.prediction import predict as predict
 from rics_transforms.shifts import get_shift as get_shift
 from rics_transforms.shifts import list_shifts as list_shifts
 from rics_transforms.theory import consistency_bound as consistency_bound
@@ -55,12 +57,14 @@ __all__ = [
     "list_shifts",
     "load_model",
     "locate",
+    "predict",
     "register_score",
     "rics_crop",
     "robustness_bound",
     "robustness_limit",
     "score_map",
     "stability",
+    "uncrop",
     "unregister_score",
     "verify",
 ]

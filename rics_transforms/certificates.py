@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import PIL.Image
 from torch import Tensor
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.geometry import Geometry
-from rics_transforms.engine.images import as_pixels, check_crop, middle
+from rics_transforms.engine.images import Images, as_pixels, check_crop, middle
 from rics_transforms.engine.scores import Random, Score, get_score
 from rics_transforms.engine.windows import select_windows
 from rics_transforms.survival import fit_of, observe, survival
@@ -52,7 +51,7 @@ class Certificate:
 
 
 def certify(
-    scene: Tensor | PIL.Image.Image,
+    scene: Images,
     k: int | Sequence[int],
     delta: int,
     *,
@@ -133,7 +132,7 @@ def _pair(x: Tensor) -> Size:
 
 
 def stability(
-    images: Tensor | PIL.Image.Image,
+    images: Images,
     k: int | Sequence[int],
     delta: int,
     *,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
@@ -17,11 +19,20 @@ from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.crop import crop
 from rics_transforms.engine.geometry import Geometry
-from rics_transforms.engine.images import as_pixels, as_plain, check_crop, from_pil, is_tv_tensor
+from rics_transforms.engine.images import (
+    Images,
+    as_pixels,
+    as_plain,
+    as_tensor,
+    check_crop,
+    is_tv_tensor,
+    to_array,
+)
 from rics_transforms.engine.maps import patch_map
 from rics_transforms.engine.scores import Score, complete_levels, get_score
 from rics_transforms.engine.selection import select
 from rics_transforms.engine.windows import select_windows
+from rics_transforms.samples import check_sample, is_image, warn_of_several_images
 
 if TYPE_CHECKING:
     from rics_transforms.certificates import Certificate
@@ -30,22 +41,38 @@ if TYPE_CHECKING:
 Shifts = Literal["realistic", "cyclic"]
 
 
+@overload
 def locate(
     images: Tensor | PIL.Image.Image,
     k: int | Sequence[int],
     *,
+    score: str | Score = ...,
+    shifts: Shifts = ...,
+) -> Tensor: ...
+@overload
+def locate(
+    images: np.ndarray,
+    k: int | Sequence[int],
+    *,
+    score: str | Score = ...,
+    shifts: Shifts = ...,
+) -> np.ndarray: ...
+def locate(
+    images: Images,
+    k: int | Sequence[int],
+    *,
     score: str | Score = "lattice",
     shifts: Shifts = "realistic",
-) -> Tensor:
+) -> Tensor | np.ndarray:
     """Origin of the crop that RICS selects in each image (Algorithm 1 of Shifman & Weiss 2024).
 
     The origin depends on the pixels alone: bit-identical in any batch, dtype (uint8, or float in
     [0, 1] holding the same grey levels), memory layout, number of threads, and on any device.
 
     Args:
-        images: ``[..., C, H, W]`` of any real dtype and number of channels, or a PIL image. A
-            `tv_tensors.Video` ``[..., T, C, H, W]`` has one crop per clip: the frames' scores are
-            added.
+        images: ``[..., C, H, W]`` of any real dtype and number of channels, a PIL image, or a NumPy
+            array ``[..., H, W, C]`` (``[H, W]`` for one in greys). A `tv_tensors.Video`
+            ``[..., T, C, H, W]`` has one crop per clip: the frames' scores are added.
         k: side of the crop in pixels, or ``(height, width)``.
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic": crops inside the image, for scenes that move under the camera;
@@ -53,7 +80,7 @@ def locate(
             leads to the same crop (Theorem 2).
 
     Returns:
-        int64 ``[..., 2]``: (top, left).
+        int64 ``[..., 2]``: (top, left); an array for an array.
 
     Raises:
         TypeError: for complex images, or a `k` that is not an int or pair of ints.
@@ -67,33 +94,52 @@ def locate(
         >>> (locate(moved, 24, shifts="cyclic") - locate(image, 24, shifts="cyclic")) % 32
         tensor([ 5, 29])
     """
-    return _locate(images, as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
+    origins = _locate(images, as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
+    return origins.numpy() if isinstance(images, np.ndarray) else origins
 
 
+@overload
 def rics_crop(
     images: Tensor | PIL.Image.Image,
     k: int | Sequence[int],
     *,
+    score: str | Score = ...,
+    shifts: Shifts = ...,
+) -> Tensor: ...
+@overload
+def rics_crop(
+    images: np.ndarray,
+    k: int | Sequence[int],
+    *,
+    score: str | Score = ...,
+    shifts: Shifts = ...,
+) -> np.ndarray: ...
+def rics_crop(
+    images: Images,
+    k: int | Sequence[int],
+    *,
     score: str | Score = "lattice",
     shifts: Shifts = "realistic",
-) -> Tensor:
+) -> Tensor | np.ndarray:
     """The crop that RICS selects in each image: ``[..., C, H, W]`` to ``[..., C, kh, kw]``.
 
-    Arguments and errors are those of `locate`; dtype and device are those of the input. Pixels are
-    copied unchanged, and gradients flow through them.
+    Arguments and errors are those of `locate`; dtype and device are those of the input, an array
+    gives an array ``[..., kh, kw, C]``. Pixels are copied unchanged, and gradients flow through
+    them.
 
     Example:
         >>> rics_crop(torch.rand(2, 3, 64, 64), (48, 56)).shape
         torch.Size([2, 3, 48, 56])
     """
-    tensor = from_pil(images) if isinstance(images, PIL.Image.Image) else images
+    tensor = as_tensor(images)
     size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
     origins = _locate(tensor, size, get_score(score), cyclic)
-    return _crop_tensor(tensor, origins, size, cyclic, selected=True)
+    crops = _crop_tensor(tensor, origins, size, cyclic, selected=True)
+    return to_array(crops, images) if isinstance(images, np.ndarray) else crops
 
 
 def score_map(
-    images: Tensor | PIL.Image.Image,
+    images: Images,
     k: int | Sequence[int],
     score: str | Score = "lattice",
     *,
@@ -148,10 +194,19 @@ class RICSCrop(v2.Transform):
         k: side of the crop in pixels, or ``(height, width)``; at most the image's.
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic" or "cyclic", see `locate`.
+        return_origin: give ``(output, origins)``, the latter as `locate` does. The transforms that
+            follow in a chain leave origins alone; `uncrop` takes annotations back by them.
 
     As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain
     label tensor must not come before the image: wrap inputs in `tv_tensors` when in doubt. A mask
-    given as a PIL image must come after its image, or be wrapped in `tv_tensors.Mask`.
+    given as a PIL image must come after its image, or be wrapped in `tv_tensors.Mask`. A list is a
+    sample, too, whose first image decides for all: images that should have a crop each go one by
+    one, or as a batch. A NumPy array ``[..., H, W, C]`` is an image when it comes alone, and gives
+    an array; elsewhere it passes through.
+
+    Warns:
+        UserWarning: for several images of one size in a list or tuple without annotations, which
+            may be meant as a batch. Images that belong together can come in a dict.
 
     Example:
         >>> transform = RICSCrop(48)
@@ -168,18 +223,25 @@ class RICSCrop(v2.Transform):
         *,
         score: str | Score = "lattice",
         shifts: Shifts = "realistic",
+        return_origin: bool = False,
     ) -> None:
         super().__init__()
         self.k = as_pair(k, "k")
+        self.return_origin = return_origin
         self.score = get_score(score)
         _is_cyclic(shifts)
         self.shifts = shifts
 
-    def locate(self, images: Tensor | PIL.Image.Image) -> Tensor:
+    @overload
+    def locate(self, images: Tensor | PIL.Image.Image) -> Tensor: ...
+    @overload
+    def locate(self, images: np.ndarray) -> np.ndarray: ...
+    def locate(self, images: Images) -> Tensor | np.ndarray:
         """Origins of the crops, int64 ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
-        return _locate(images, self.k, self.score, self.shifts == "cyclic")
+        origins = _locate(images, self.k, self.score, self.shifts == "cyclic")
+        return origins.numpy() if isinstance(images, np.ndarray) else origins
 
-    def locate_windows(self, scenes: Tensor, n: int | Sequence[int]) -> Tensor:
+    def locate_windows(self, scenes: Images, n: int | Sequence[int]) -> Tensor:
         """The crop that every n x n window of a larger scene selects, at about the cost of one.
 
         Equal, bit for bit, to `locate` of each window plus the window's place.
@@ -213,21 +275,53 @@ class RICSCrop(v2.Transform):
         return origins.reshape(*lead, *origins.shape[1:])
 
     def forward(self, *inputs: Any) -> Any:
-        if len(inputs) == 1 and _is_image(inputs[0]):  # no sample to walk through
-            return self.transform(inputs[0], self._params(inputs[0]))
-        return super().forward(*inputs)
+        output: Any
+        origins: Any
+        (first, *others) = inputs or (None,)
+        if not others and isinstance(first, np.ndarray):
+            output, origins = self._crop_array(first)
+        elif not others and is_image(first):  # no sample to walk through
+            params = self._params(first)
+            output, origins = self.transform(first, params), params["origins"]
+        elif self.return_origin:
+            output, origins = self._crop_sample(inputs)
+        else:
+            warn_of_several_images(inputs)
+            return super().forward(*inputs)
+        return (output, origins) if self.return_origin else output
+
+    def _crop_array(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Crops and origins of an image alone; in a sample arrays pass through, as labels do."""
+        tensor = as_tensor(array)
+        params = self._params(tensor)
+        return to_array(self.transform(tensor, params), array), params["origins"].numpy()
+
+    def _crop_sample(self, inputs: tuple[Any, ...]) -> tuple[Any, Tensor]:
+        """A cropped sample and the origins, of which torchvision tells `transform` alone."""
+        warn_of_several_images(inputs)
+        made: list[dict[str, Any]] = []
+
+        def make_params(flat_inputs: list[Any]) -> dict[str, Any]:
+            made.append(self.make_params(flat_inputs))
+            return made[0]
+
+        one_call = copy(self)  # other threads must not see it
+        one_call.make_params = make_params  # type: ignore[method-assign]
+        output = super(RICSCrop, one_call).forward(*inputs)
+        return output, made[0]["origins"]
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
-        if not any(map(_is_image, flat_inputs)):
+        if not any(map(is_image, flat_inputs)):
             raise TypeError(
                 "Expected a sample with an image or a video (tensor, PIL image, tv_tensors.Image "
-                f"or tv_tensors.Video), but got {[type(i).__name__ for i in flat_inputs]}."
+                f"or tv_tensors.Video), but got {[type(i).__name__ for i in flat_inputs]}; an "
+                "array [H, W, C] is an image only by itself, elsewhere use tv_tensors.Image."
             )
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        guide = next(filter(_is_image, flat_inputs))
+        guide = next(filter(is_image, flat_inputs))
         params = self._params(guide)
-        _check_sample(flat_inputs, guide)
+        check_sample(flat_inputs, guide)
         return params
 
     def _params(self, guide: Any) -> dict[str, Any]:
@@ -237,7 +331,7 @@ class RICSCrop(v2.Transform):
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         origins: Tensor = params["origins"]
         cyclic = self.shifts == "cyclic"
-        if _is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
+        if is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
             selected = params.get("guide") is inpt
             cropped = _crop_tensor(inpt, origins, self.k, cyclic, selected=selected)
             return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
@@ -262,7 +356,7 @@ class RICSCrop(v2.Transform):
 
     def certify(
         self,
-        scene: Tensor | PIL.Image.Image,
+        scene: Images,
         delta: int,
         *,
         n: int | Sequence[int] | None = None,
@@ -293,7 +387,7 @@ class RICSCrop(v2.Transform):
             )
         return certify(scene, self.k, delta, n=n, score=self.score)
 
-    def stability(self, images: Tensor | PIL.Image.Image, delta: int) -> Tensor:
+    def stability(self, images: Images, delta: int) -> Tensor:
         """The probability that no shift within delta changes the crop, from the images alone.
 
         See `rics_transforms.certificates.stability`; 1 with shifts="cyclic" (Theorem 2).
@@ -312,18 +406,18 @@ class RICSCrop(v2.Transform):
         from rics_transforms.certificates import stability
 
         if self.shifts == "cyclic":
-            return torch.ones_like(self.locate(images)[..., 0], dtype=torch.float64)
+            return torch.ones_like(self.locate(as_tensor(images))[..., 0], dtype=torch.float64)
         return stability(images, self.k, delta, score=self.score)
 
 
-def _locate(images: Tensor | PIL.Image.Image, size: Size, score: Score, cyclic: bool) -> Tensor:
+def _locate(images: Images, size: Size, score: Score, cyclic: bool) -> Tensor:
     pixels, lead = as_pixels(images)
     check_crop(size, pixels)
     return select(pixels, size, score, cyclic=cyclic).reshape(*lead, 2)
 
 
 def _crop_around(image: PIL.Image.Image, origin: Size, size: Size) -> PIL.Image.Image:
-    """A crop that may go on at the opposite border; ImageChops.offset up to Pillow 12.1 spoils 16 bits."""
+    """A crop that may go on at the opposite border; Pillow's own offset up to 12.1 spoils I;16."""
     (top, left), (height, width) = origin, size
     cropped = image.crop((left, top, left + width, top + height))
     for x, y in ((image.width, 0), (0, image.height), image.size):
@@ -339,46 +433,6 @@ def _is_cyclic(shifts: str) -> bool:
     if shifts not in ("realistic", "cyclic"):
         raise ValueError(f"Expected `shifts` to be 'realistic' or 'cyclic', but got {shifts!r}.")
     return shifts == "cyclic"
-
-
-def _is_image(inpt: Any, *more: type) -> bool:
-    kinds = (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, *more)
-    return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not is_tv_tensor(inpt))
-
-
-def _check_sample(flat_inputs: list[Any], guide: Any) -> None:
-    """Everything that is cropped together must fit the image that decides where."""
-    if len(flat_inputs) == 1:
-        return
-    size = F.get_size(guide)
-    lead = () if isinstance(guide, PIL.Image.Image) else _as_lead(guide)
-    for inpt in flat_inputs:
-        if not (_is_image(inpt) or isinstance(inpt, _ANNOTATIONS)):
-            continue
-        if (other := F.get_size(inpt)) != size:
-            raise ValueError(
-                f"Expected all images, masks and annotations of a sample to have the size {size} "
-                f"of the first image, but got {other} for {type(inpt).__name__}."
-            )
-        is_dense = isinstance(inpt, Tensor) and _is_image(inpt, tv_tensors.Mask)
-        if is_dense and tuple(inpt.shape[: len(lead)]) != lead:
-            raise ValueError(
-                f"Expected {type(inpt).__name__} to have the leading dimensions {lead} of the "
-                f"first image, but got shape {tuple(inpt.shape)}."
-            )
-        both_pil = isinstance(inpt, PIL.Image.Image) and isinstance(guide, PIL.Image.Image)
-        if both_pil and len(inpt.getbands()) > len(guide.getbands()):
-            raise ValueError(
-                f"Expected the first PIL image to be the one that decides where to crop, but mode "
-                f"{guide.mode} comes before {inpt.mode}; wrap masks in tv_tensors.Mask."
-            )
-
-
-_ANNOTATIONS = (tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)
-
-
-def _as_lead(images: Tensor) -> tuple[int, ...]:
-    return tuple(images.shape[: -4 if isinstance(images, tv_tensors.Video) else -3])
 
 
 def _crop_tensor(

@@ -1,11 +1,13 @@
-"""Tensors, videos and PIL images as integer images ``[B, T, C, H, W]``."""
+"""Tensors, videos, PIL images and arrays as integer images ``[B, T, C, H, W]``."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import PIL.Image
+import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
@@ -14,17 +16,14 @@ from rics_transforms._arguments import Size
 from rics_transforms.engine import native
 from rics_transforms.engine.forks import use_one_thread_if_forked
 
+Images: TypeAlias = Tensor | PIL.Image.Image | np.ndarray
+"""Tensors ``[..., C, H, W]``, a PIL image, or arrays ``[..., H, W, C]``."""
 
-def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]]:
+
+def as_pixels(images: Images) -> tuple[Tensor, tuple[int, ...]]:
     """Integer images ``[B, T, C, H, W]``, and the leading dimensions that B stands for."""
     use_one_thread_if_forked()
-    if isinstance(images, PIL.Image.Image):
-        images = from_pil(images)
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"Expected `images` to be a tensor or a PIL image, but got {type(images).__name__}; "
-            "use torch.from_numpy(array).movedim(-1, -3) for an array of [..., H, W, C]."
-        )
+    images = as_tensor(images)
     per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
     plain = as_plain(images).detach()
     if plain.ndim < per_clip or 0 in plain.shape[-per_clip:]:
@@ -37,6 +36,20 @@ def as_pixels(images: Tensor | PIL.Image.Image) -> tuple[Tensor, tuple[int, ...]
     frames = plain.shape[-4] if per_clip == 4 else 1
     pixels = native.integer_image(plain)
     return pixels.reshape(prod(lead), frames, *plain.shape[-3:]), lead
+
+
+def as_tensor(images: Images) -> Tensor:
+    """Tensors as they are, a PIL image and arrays as tensors ``[..., C, H, W]``."""
+    if isinstance(images, Tensor):
+        return images
+    if isinstance(images, PIL.Image.Image):
+        return from_pil(images)
+    if isinstance(images, np.ndarray):
+        return from_array(images)
+    raise TypeError(
+        "Expected `images` to be a tensor [..., C, H, W], a PIL image or an array [..., H, W, C], "
+        f"but got {type(images).__name__}."
+    )
 
 
 def as_plain(images: Tensor) -> Tensor:
@@ -53,7 +66,8 @@ def check_crop(size: Size, pixels: Tensor) -> None:
     """Raise unless the crop fits into the image."""
     if size[0] > pixels.shape[-2] or size[1] > pixels.shape[-1]:
         raise ValueError(
-            f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, but got {size}."
+            f"Expected `k` to be at most the image size {tuple(pixels.shape[-2:])}, "
+            f"but got {size}. Enlarge smaller images first, by v2.Resize for example."
         )
 
 
@@ -61,6 +75,29 @@ def from_pil(image: PIL.Image.Image) -> Tensor:
     """The image as a tensor of its colours (not palette indices, not truncated 16-bit values)."""
     image = image.convert("I") if image.mode.startswith("I;16") else as_colours(image)
     return F.pil_to_tensor(image)
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """An array ``[..., H, W, C]``, or ``[H, W]`` of greys, as a tensor ``[..., C, H, W]``.
+
+    Memory is shared where PyTorch can: not if it is read-only, reversed, or in another byte order.
+    """
+    if array.dtype == object or array.ndim < 2:
+        raise TypeError(
+            "Expected an array of pixels [..., H, W, C] or [H, W], but got shape "
+            f"{array.shape} of {array.dtype}."
+        )
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if not native.flags.writeable or min(native.strides, default=0) < 0:
+        native = native.copy()
+    tensor = torch.from_numpy(native)
+    return tensor[None] if array.ndim == 2 else tensor.movedim(-1, -3)
+
+
+def to_array(tensor: Tensor, like: np.ndarray) -> np.ndarray:
+    """Crops ``[..., C, h, w]`` as an array of the same layout as the one they come from."""
+    crops = tensor.squeeze(0) if like.ndim == 2 else tensor.movedim(-3, -1)
+    return crops.numpy()
 
 
 def as_colours(image: PIL.Image.Image) -> PIL.Image.Image:

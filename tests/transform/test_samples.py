@@ -42,8 +42,26 @@ def test_the_first_image_decides() -> None:
     assert torch.equal(out[1].as_subclass(Tensor), window(first, origin))
     assert torch.equal(out[0].as_subclass(Tensor), window(second, origin))
     assert torch.equal(out[2].as_subclass(Tensor), window(second, origin))
-    pair = RICSCrop(K)(F.to_pil_image(first), F.to_pil_image(second))
-    assert torch.equal(F.pil_to_tensor(pair[1]), window(second, origin))
+    pair = RICSCrop(K)({"left": F.to_pil_image(first), "right": F.to_pil_image(second)})
+    assert torch.equal(F.pil_to_tensor(pair["right"]), window(second, origin))
+
+
+@pytest.mark.parametrize("kind", ["tensor", "image", "pil"])
+def test_a_list_of_images_is_no_batch_and_says_so(kind: str) -> None:
+    make: Any = {"tensor": torch.clone, "image": tv_tensors.Image, "pil": F.to_pil_image}[kind]
+    first, second = make(random_image(3, *N)), make(random_image(3, *N, seed=1))
+    crop = RICSCrop(K)
+    for sample in ([first, second], (first, second), ([first, 7], second), [[first, second], 1]):
+        with pytest.warns(UserWarning, match="one image per sample, but got 2 of one size") as seen:
+            out = crop(sample)
+        assert type(out) is type(sample)
+        assert seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="on a batch"):
+        crop(first, second)
+    crop({"first": first, "second": second})  # names say that they belong together
+    crop(first, second, tv_tensors.Mask(random_image(*N)))
+    crop(first, torch.tensor(3), torch.zeros(10))  # labels
+    crop([first, first])
 
 
 @pytest.mark.parametrize("other", ANNOTATIONS)
@@ -56,8 +74,8 @@ def test_sizes_must_agree(guide: str, other: str) -> None:
         pytest.skip("a plain tensor passes through beside an explicit image")
     for size in ((N[0], N[1] + 1), N[::-1]):
         with pytest.raises(ValueError, match="size"):
-            RICSCrop(K)(first, ANNOTATIONS[other](size))
-    assert len(RICSCrop(K)(first, ANNOTATIONS[other](N))) == 2
+            RICSCrop(K)({"first": first, "other": ANNOTATIONS[other](size)})
+    assert len(RICSCrop(K)({"first": first, "other": ANNOTATIONS[other](N)})) == 2
 
 
 def test_pil_mask_before_its_image_is_refused() -> None:
@@ -76,11 +94,11 @@ def test_pil_mask_before_its_image_is_refused() -> None:
 
 def test_second_plain_tensor_passes_through() -> None:
     first, second = random_image(3, *N), random_image(3, *N, seed=1)
-    out = RICSCrop(K)(first, second)
-    assert out[0].shape == (3, *K) and out[1] is second
-    out = RICSCrop(K)(first, tv_tensors.Image(second))
-    assert out[0] is first and out[1].shape == (3, *K)
-    assert RICSCrop(K)(first, pil("RGB"))[0] is first
+    out = RICSCrop(K)({"first": first, "second": second})
+    assert out["first"].shape == (3, *K) and out["second"] is second
+    out = RICSCrop(K)({"first": first, "second": tv_tensors.Image(second)})
+    assert out["first"] is first and out["second"].shape == (3, *K)
+    assert RICSCrop(K)({"first": first, "second": pil("RGB")})["first"] is first
 
 
 @pytest.mark.parametrize("label", [torch.tensor(3), torch.arange(8), torch.zeros(8, 2)], ids=str)
@@ -98,7 +116,7 @@ def test_a_label_taken_for_the_image_beside_a_mask_is_the_same_error(label: Tens
 
 @pytest.mark.parametrize(
     "sample",
-    [("a", 3, None), [], {}, np.zeros((40, 36, 3)), {"mask": ANNOTATIONS["mask"](N)}]
+    [("a", 3, None), [], {}, [np.zeros((40, 36, 3))], {"mask": ANNOTATIONS["mask"](N)}]
     + [[ANNOTATIONS[kind](N)] for kind in ("boxes", "keypoints")],
     ids=lambda sample: type(sample).__name__,
 )
@@ -120,8 +138,10 @@ def test_wrong_inputs() -> None:
         poisoned[1, 2, 3] = bad
         with pytest.raises(ValueError, match="finite"):
             RICSCrop(K)(poisoned)
-    with pytest.raises(TypeError, match="from_numpy"):
-        locate(image.numpy(), K)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="image size"):
+        locate(image.numpy(), K)  # channels must come last
+    with pytest.raises(TypeError, match="but got list"):
+        locate([image], K)  # type: ignore[call-overload]
     for shape in ((40, 36), (0, *N), (3, 0, 36), (36,)):
         with pytest.raises(ValueError, match=r"\[\.\.\., C, H, W\]"):
             locate(torch.zeros(shape), K)
