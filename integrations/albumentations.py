@@ -208,7 +208,8 @@ def _as_video(array: np.ndarray, axis: int) -> tv_tensors.Video:
     """The frames ``[T, C, H, W]`` of an array ``[..., H, W]`` or ``[..., H, W, C]``."""
     channels = array.shape[axis + 2] if array.ndim == axis + 3 else 1
     frames = array.reshape(prod(array.shape[:axis]), *array.shape[axis : axis + 2], channels)
-    writeable = np.require(frames, requirements=["C", "W"])  # which from_numpy insists on
+    native = frames.astype(frames.dtype.newbyteorder("="), copy=False)
+    writeable = np.require(native, requirements=["C", "W"])  # which from_numpy insists on
     return tv_tensors.Video(torch.from_numpy(writeable).movedim(-1, -3))
 
 

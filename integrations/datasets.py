@@ -12,7 +12,7 @@ Where to crop, as two columns of integers, is the cheapest thing to keep:
 Pixels on the fly, beside the other columns (the same callable stores them with `map`):
 
 >>> crop = RICSBatch(48, output_column="image", location_columns=None)
->>> dataset.with_transform(crop, columns=["image"], output_all_columns=True)[0]["image"].shape
+>>> dataset.with_transform(crop)[0]["image"].shape
 (48, 48, 1)
 """
 
@@ -40,8 +40,8 @@ class RICSBatch:
     """Find the crop of every image of a batch, and cut it out if wanted.
 
     For ``dataset.map(batch, batched=True)``, also of an `IterableDataset`, and for `with_transform`
-    and `set_transform`. Returns new columns only, and leaves alone what is stored: a function that
-    merely looks at ``examples["image"]`` makes `map` encode the images anew, as JPEG of quality 75.
+    and `set_transform`. Other columns stay, and so does what is stored: a function that merely
+    looks at ``examples["image"]`` makes `map` encode the images anew, as JPEG of quality 75.
 
     The images of a column may differ in size and mode. Palettes count as their colours, one bit as
     black and white, other modes (L, RGBA, CMYK, I;16) as their channels, and a missing image has a
@@ -64,8 +64,9 @@ class RICSBatch:
 
     Example:
         >>> crop = RICSBatch(32, prepare=lambda image: image.resize((40, 40)))
-        >>> crop({"image": [PIL.Image.new("L", (64, 48)), None]})
-        {'top': [1, None], 'left': [1, None]}
+        >>> columns = crop({"image": [PIL.Image.new("L", (64, 48)), None], "label": [3, 5]})
+        >>> columns["label"], columns["top"], columns["left"]
+        ([3, 5], [1, None], [1, None])
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class RICSBatch:
         self.algorithm_version = __version__  # datasets hashes this state, and no code of ours
 
     def __call__(self, batch: Any, rank: int | None = None) -> dict[str, list[Any]]:
-        """The new columns of a batch.
+        """The new columns of a batch; a dict is completed and given back.
 
         Args:
             batch: lists by column, as `map` and `with_transform` hand them over.
@@ -106,7 +107,10 @@ class RICSBatch:
             )
         chooser, device = RICSCrop(self.k, score=self.score, shifts=self.shifts), _device(rank)
         rows = [self._crop(image, chooser, device) for image in images]
-        columns = {name: [row[i] for row in rows] for i, name in enumerate(self._locations())}
+        # The lazy batch of `map` keeps its columns by itself, and a transform's dict is all there is;
+        # by its identity a stream knows which columns are new.
+        columns: dict[str, list[Any]] = batch if isinstance(batch, dict) else {}
+        columns |= {name: [row[i] for row in rows] for i, name in enumerate(self._locations())}
         if self.output_column is not None:
             columns[self.output_column] = [row[2] for row in rows]
         return columns

@@ -24,7 +24,6 @@ from torchvision import tv_tensors
 
 from rics_transforms import RICSCrop as Chooser
 from rics_transforms import Score
-from rics_transforms.engine.forks import use_one_thread_if_forked
 from rics_transforms.integrations._versions import require
 
 require("kornia", extra="kornia", minimum="0.8")
@@ -158,13 +157,10 @@ class RICSCrop(GeometricAugmentationBase2D):
         return self._cut(input, params)
 
     def _cut(self, input: Tensor, params: Params) -> Tensor:
-        """Gather ``[B, C, kh, kw]``; every index is an integer, so that pixels stay as they are."""
+        """The crops ``[B, C, kh, kw]``, whose pixels stay as they are."""
         _check_fit(input, params)
-        use_one_thread_if_forked()
-        rows, columns = self._places(_offset(params), input.shape[-2:])
-        batch, channels = input.shape[:2]
-        tall = input.gather(2, rows.expand(batch, channels, -1, input.shape[-1]))
-        return tall.gather(3, columns.expand(batch, channels, tall.shape[2], -1))
+        cropped: Tensor = self.chooser.transform(input, {"origins": _offset(params).flip(-1)})
+        return cropped
 
     def inverse_inputs(
         self,

@@ -42,13 +42,17 @@ class RICSBatch:
         score: a registered name or a `Score`.
         shifts: "realistic" or "cyclic".
         image_column: images ``[H, W, C]`` or ``[H, W]``; their sizes may differ.
-        crop_column: where the pixels of the crops go. Default: nowhere, since an origin takes 16
+        output_column: where the pixels of the crops go. None: nowhere, since an origin takes 16
             bytes where a crop of 224 px takes 150 kB.
+        location_columns: names for the crop's origin; None: no origin.
         device: where the scores are computed; "cuda" for actors with ``num_gpus=1``.
 
     Returns:
-        The batch with the int64 columns "top" and "left", and perhaps `crop_column`. With
+        The batch with the int64 columns "top" and "left", and perhaps `output_column`. With
         shifts="cyclic", crops wrap around.
+
+    Raises:
+        ValueError: for arguments out of range, or an image smaller than `k`.
 
     Every image chooses the crop that `rics_transforms.locate` chooses for it.
     """
@@ -60,25 +64,31 @@ class RICSBatch:
         score: str | Score = "lattice",
         shifts: Literal["realistic", "cyclic"] = "realistic",
         image_column: str = "image",
-        crop_column: str | None = None,
+        output_column: str | None = None,
+        location_columns: tuple[str, str] | None = ("top", "left"),
         device: str = "cpu",
     ) -> None:
+        if output_column is None and location_columns is None:
+            raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
         self.crop = RICSCrop(k, score=score, shifts=shifts)
         self.image_column = image_column
-        self.crop_column = crop_column
+        self.output_column = output_column
+        self.location_columns = location_columns
         self.device = device
 
     def __call__(self, batch: Batch) -> Batch:
         images = [_as_tensor(image).to(self.device) for image in batch[self.image_column]]
         origins = [self.crop.locate(image) for image in images]
-        top, left = np.array([origin.tolist() for origin in origins], np.int64).reshape(-1, 2).T
-        found = {**batch, "top": top, "left": left}
-        if self.crop_column is not None:
+        found = dict(batch)
+        if self.location_columns is not None:
+            places = np.array([origin.tolist() for origin in origins], np.int64).reshape(-1, 2)
+            found |= zip(self.location_columns, places.T, strict=True)
+        if self.output_column is not None:
             crops = [
                 self.crop.transform(image, {"origins": origin}).movedim(0, -1).cpu().numpy()
                 for image, origin in zip(images, origins, strict=True)
             ]
-            found[self.crop_column] = np.stack(crops) if crops else self._no_crops(batch)
+            found[self.output_column] = np.stack(crops) if crops else self._no_crops(batch)
         return found
 
     def _no_crops(self, batch: Batch) -> np.ndarray:
@@ -88,14 +98,17 @@ class RICSBatch:
             return images
         return np.empty((0, *self.crop.k, *(images.shape[3:] or (1,))), images.dtype)
 
+
 def _as_tensor(image: np.ndarray) -> Tensor:
     """[C, H, W] from an array [H, W, C] or [H, W], which Ray may have made read-only."""
     pixels = np.asarray(image)
+    if pixels.dtype == object:  # NumPy makes an array of Python's ints of a list of one image
+        pixels = np.asarray(pixels.tolist())
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3:
         raise ValueError(f"Expected images [H, W, C] or [H, W], but got shape {pixels.shape}.")
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0)
+    return torch.from_numpy(pixels.astype(pixels.dtype.newbyteorder("="))).movedim(-1, 0)
 
 
 # --- measurements --------------------------------------------------------------------------------

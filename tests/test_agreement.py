@@ -275,7 +275,7 @@ def transformers_processor(photos: Photographs, score: Score, shifts: Any) -> Fo
 
 @entrance
 def ray_batch(photos: Photographs, score: Score, shifts: Any) -> Found:
-    crop = adapter("ray").RICSBatch(K, score=score, shifts=shifts, crop_column="crop")
+    crop = adapter("ray").RICSBatch(K, score=score, shifts=shifts, output_column="crop")
     columns = crop({"image": photos.arrays})
     return Found(as_origins(columns), as_crops(columns["crop"]))
 

@@ -191,7 +191,7 @@ def test_every_mode(mode: str, decode: bool) -> None:
     assert image.mode == mode.partition(" ")[0]
     file = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
     made = dataset([file]).cast_column("image", datasets.Image(decode=decode))
-    ((row,), lefts, (crop,)) = RICSBatch(K, output_column="crop")(made[:]).values()
+    _, _, (row,), lefts, (crop,) = RICSBatch(K, output_column="crop")(made[:]).values()
     assert [row, *lefts] == locate(image, K).tolist()
     assert crop.shape == (*K, CHANNELS.get(mode, 1))
     assert crop.dtype == (np.uint16 if mode == "I;16" else np.uint8)
@@ -203,13 +203,14 @@ def test_a_palette_counts_as_its_colours() -> None:
     as_colours = locate(image.convert("RGB"), K).tolist()
     as_indices = locate(torch.from_numpy(np.array(image))[None], K).tolist()
     assert as_colours != as_indices
-    assert RICSBatch(K)({"image": [image]}) == {"top": [as_colours[0]], "left": [as_colours[1]]}
+    found = RICSBatch(K)({"image": [image]})
+    assert [found["top"], found["left"]] == [[as_colours[0]], [as_colours[1]]]
 
 
 def test_the_other_byte_order() -> None:
     image = MODES["I;16"]
     swapped = PIL.Image.frombytes("I;16B", image.size, np.asarray(image).astype(">u2").tobytes())
-    (top,), (left,) = RICSBatch(K)({"image": [swapped]}).values()
+    _, (top,), (left,) = RICSBatch(K)({"image": [swapped]}).values()
     assert [top, left] == locate(image, K).tolist()
 
 
@@ -229,7 +230,7 @@ def test_nothing_but_missing_images() -> None:
     assert repr(row.pop("crop")) == repr(missing((*K, 3)))
     assert row == {"image": None, "label": 1, "top": None, "left": None}
     assert out.data.column("crop").null_count == 2
-    assert batch({"image": []}) == {"top": [], "left": [], "crop": []}
+    assert batch({"image": []}) == {"image": [], "top": [], "left": [], "crop": []}
 
 
 # --- transforms and streams ----------------------------------------------------------------------
@@ -238,7 +239,7 @@ def test_nothing_but_missing_images() -> None:
 def test_with_transform_and_set_transform() -> None:
     made = dataset(photos())
     batch = RICSBatch(K, output_column="image", location_columns=None)
-    lazy = made.with_transform(batch, columns=["image"], output_all_columns=True)
+    lazy = made.with_transform(batch)
     made_lazy = dataset(photos())
     made_lazy.set_transform(batch, columns=["image"], output_all_columns=True)
     expected = [rics_crop(image, K).movedim(0, -1).numpy() for image in made["image"]]
@@ -247,6 +248,26 @@ def test_with_transform_and_set_transform() -> None:
         assert all(map(np.array_equal, rows, expected))
     loaded = next(iter(DataLoader(lazy, batch_size=8)))
     assert np.array_equal(loaded["image"].numpy(), expected)
+
+
+def test_other_columns_stay_in_every_mode() -> None:
+    made = dataset(photos())
+    for batch, new in (
+        (RICSBatch(K), ["top", "left"]),
+        (RICSBatch(K, output_column="image", location_columns=None), []),
+        (RICSBatch(K, output_column="crop"), ["top", "left", "crop"]),
+    ):
+        names = ["image", "label", *new]
+        stream = made.to_iterable_dataset().map(batch, batched=True)
+        row = made.with_transform(batch)[0]
+        mapped = made.map(batch, batched=True, features=batch.features(made.features))
+        assert list(row) == mapped.column_names == list(next(iter(stream))) == names
+        assert row["label"] == 0
+    less = {"batched": True, "remove_columns": ["image"]}
+    assert made.map(RICSBatch(K), **less).column_names == ["label", "top", "left"]
+    assert list(next(iter(made.to_iterable_dataset().map(RICSBatch(K), **less)))) == [
+        "label", "top", "left",
+    ]  # fmt: skip
 
 
 def test_stream() -> None:

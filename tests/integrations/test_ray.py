@@ -66,7 +66,7 @@ def test_batches_of_any_sizes(named: list[Any], every_score: Any, shifts: Any) -
     images[:] = [scene.movedim(0, -1).numpy() for _, scene, _ in named]
     for image in images:
         image.flags.writeable = False  # as Ray hands them over
-    batch = RICSBatch(24, score=every_score, shifts=shifts, crop_column="crop")({"image": images})
+    batch = RICSBatch(24, score=every_score, shifts=shifts, output_column="crop")({"image": images})
     assert batch["top"].dtype == batch["left"].dtype == np.int64
     for i, (_, scene, _) in enumerate(named):
         origin = locate(scene, 24, score=every_score, shifts=shifts)
@@ -84,14 +84,42 @@ def test_batches_of_any_sizes(named: list[Any], every_score: Any, shifts: Any) -
     ],
 )
 def test_an_empty_batch(images: Any, shape: tuple[int, ...]) -> None:
-    batch = RICSBatch((20, 24), score="random", crop_column="crop")({"image": images})
+    batch = RICSBatch((20, 24), score="random", output_column="crop")({"image": images})
     assert batch["top"].shape == batch["left"].shape == (0,)
     assert batch["crop"].shape == shape and batch["crop"].dtype == images.dtype
 
 
+def test_columns() -> None:
+    images = {"image": np.zeros((2, 30, 30, 3), np.uint8), "label": np.arange(2)}
+    assert list(RICSBatch(20)(images)) == ["image", "label", "top", "left"]
+    batch = RICSBatch(20, output_column="image", location_columns=None)
+    assert {name: column.shape for name, column in batch(images).items()} == {
+        "image": (2, 20, 20, 3),
+        "label": (2,),
+    }
+    assert list(RICSBatch(20, location_columns=("y", "x"))(images))[2:] == ["y", "x"]
+    with pytest.raises(ValueError, match="but got neither"):
+        RICSBatch(20, location_columns=None)
+
+
+def test_an_object_array_of_one_image() -> None:
+    image = np.arange(40 * 36 * 3, dtype=np.uint16).reshape(40, 36, 3)
+    whole = np.array([image], object)  # NumPy takes it apart, to ints of Python
+    assert whole.shape == (1, 40, 36, 3)
+    batch = RICSBatch(24, output_column="crop")({"image": whole})
+    assert [batch["top"][0], batch["left"][0]] == locate(image, 24).tolist()
+    assert np.array_equal(batch["crop"][0], rics_crop(image, 24))
+
+
+def test_the_other_byte_order() -> None:
+    image = np.random.default_rng(0).integers(0, 2**16, (40, 36, 1)).astype(np.uint16)
+    batch = RICSBatch(24, output_column="crop")({"image": image.astype(">u2")[None]})
+    assert np.array_equal(batch["crop"][0], rics_crop(image, 24))
+
+
 def test_grey_images_and_others() -> None:
     grey = np.arange(900, dtype=np.uint8).reshape(1, 30, 30)
-    assert RICSBatch(20, crop_column="crop")({"image": grey})["crop"].shape == (1, 20, 20, 1)
+    assert RICSBatch(20, output_column="crop")({"image": grey})["crop"].shape == (1, 20, 20, 1)
     with pytest.raises(ValueError, match=r"\[H, W, C\] or \[H, W\], but got shape \(2,\)"):
         RICSBatch(20)({"image": np.zeros((3, 2))})
 
@@ -100,7 +128,7 @@ def test_grey_images_and_others() -> None:
 def test_a_dataset(cluster: None, named: list[Any]) -> None:
     found = as_dataset(named).map_batches(
         RICSBatch,
-        fn_constructor_kwargs={"k": 24, "crop_column": "crop"},
+        fn_constructor_kwargs={"k": 24, "output_column": "crop"},
         batch_format="numpy",
         batch_size=5,
         compute=ray.data.ActorPoolStrategy(size=2),
