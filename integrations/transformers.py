@@ -10,8 +10,8 @@
 >>> processor(torch.rand(3, 300, 400), return_tensors="pt")["pixel_values"].shape
 torch.Size([1, 3, 224, 224])
 
-Such a processor is saved with its crop, and `AutoImageProcessor` finds its class, once that is
-defined, by its name:
+Such a processor is saved with its crop and its class. `AutoImageProcessor` finds the class by its
+name where it is defined, and elsewhere in the folder, given ``trust_remote_code=True``:
 
 >>> from tempfile import TemporaryDirectory
 >>> with TemporaryDirectory() as folder:
@@ -23,8 +23,11 @@ defined, by its name:
 
 # No postponed annotations: transformers checks arguments against the types in `RICSKwargs`.
 
+import warnings
+from collections.abc import Iterator
 from copy import copy
 from functools import cache
+from pathlib import Path
 from types import new_class
 from typing import Any, TypedDict
 
@@ -35,6 +38,7 @@ from rics_transforms.integrations._versions import require
 
 require("transformers", extra="transformers", minimum="4.53")
 
+import transformers  # noqa: E402, after the check
 from transformers import AutoImageProcessor, BaseImageProcessor  # noqa: E402, after the check
 
 try:
@@ -66,9 +70,10 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     same alone and in a batch. For the accuracy of the stock processor keep the crop at the model's
     input size and enlarge the field (`size`, `crop_size`).
 
-    The stock class reads the folder of such a processor without an error, and does not crop; so
-    does `AutoImageProcessor` in a program that does not define the subclass, where the folder also
-    holds the model's config.
+    `save_pretrained` writes the subclass into the folder, too, unless it has methods of its own:
+    where it is not defined, ``AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)``
+    finds it there, and needs this package. The stock class reads the folder without an error, and
+    does not crop.
 
     Args:
         rics_k: side of the crop in pixels, or (height, width); None leaves the stock processor.
@@ -76,6 +81,10 @@ class RICSImageProcessorMixin(TorchvisionBackend):
             such as ``{"name": "lattice", "patch": "hash"}``, as processors are saved as JSON.
 
     Both are also arguments of a call, for this call alone.
+
+    Warns:
+        UserWarning: for a `rics_k` that is as large as the field, of which no other crop can be
+            chosen: nothing is protected.
 
     Raises:
         TypeError: for a `rics_k` or `rics_score` of another type.
@@ -104,7 +113,15 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.rics_k is not None:
-            _rics_crop(self.rics_k, self.rics_score)  # refuses early
+            crop = _rics_crop(self.rics_k, self.rics_score)  # refuses early
+            _warn_unless_smaller(crop.k, self.crop_size if self.do_center_crop else self.size)
+
+    def to_json_file(self, json_file_path: Any) -> None:
+        """Save the settings, and beside them the class, as `save_pretrained` asks."""
+        if self._auto_class is None and (code := _code_of(type(self))):
+            Path(json_file_path).with_name(f"{_FILE}.py").write_text(code, encoding="utf-8")
+            self.auto_map = {"AutoImageProcessor": f"{_FILE}.{type(self).__name__}"}
+        super().to_json_file(json_file_path)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         known = self.valid_kwargs.__annotations__
@@ -150,6 +167,46 @@ def _rics_crop(k: Any, score: Any) -> RICSCrop:
             f"processors are saved as JSON, but got {score!r}."
         )
     return RICSCrop(k, score=score)
+
+
+def _warn_unless_smaller(k: tuple[int, int], field: Any) -> None:
+    """Say so if there is no choice, as far as the size of the field is known beforehand."""
+    sides = dict(field or {})
+    if (sides.get("height"), sides.get("width")) == k:
+        warnings.warn(
+            f"Expected `rics_k` to be smaller than the field, but got {k} for both: there is one "
+            "crop to choose, and nothing is protected. Enlarge `size` (or `crop_size`), to 8/7 of "
+            "`rics_k` for example.",
+            stacklevel=3,
+        )
+
+
+# --- saved beside the settings -------------------------------------------------------------------
+
+_FILE = "rics_processor"
+
+_CODE = """\
+from rics_transforms.integrations.transformers import RICSImageProcessorMixin
+from transformers import {stock}
+
+
+class {name}(RICSImageProcessorMixin, {stock}):
+    pass
+"""
+
+
+def _code_of(cls: type[RICSImageProcessorMixin]) -> str | None:
+    """A module with this class, as far as it is no more than the mixin before a stock class."""
+    above = cls.__mro__[: cls.__mro__.index(RICSImageProcessorMixin)]
+    if any(callable(value) for base in above for value in _own(base)):
+        return None
+    stock = cls.__mro__[len(above) + 1].__name__
+    return _CODE.format(name=cls.__name__, stock=stock) if hasattr(transformers, stock) else None
+
+
+def _own(cls: type) -> Iterator[Any]:
+    """What a class adds to its bases and to what every subclass of the mixin gets."""
+    return (value for name, value in vars(cls).items() if name != "valid_kwargs")
 
 
 def _register(cls: type[TorchvisionBackend]) -> None:

@@ -1,6 +1,9 @@
 """RICS in image processors of transformers, against slices of what the stock processors return."""
 
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -236,6 +239,44 @@ def test_a_saved_processor_crops_alike(tmp_path: Path, images: list[Tensor]) -> 
         assert loaded.to_dict() | {"rics_k": [60, 64]} == processor.to_dict() | {"rics_k": [60, 64]}
         assert torch.equal(pixels(loaded, images[0]), expected)
     assert AutoImageProcessor.from_pretrained(tmp_path, rics_k=50).rics_k == 50
+
+
+LOAD = """
+import sys, torch
+from transformers import AutoImageProcessor
+processor = AutoImageProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+print(type(processor).__name__, processor.rics_k)
+image = torch.zeros(3, 300, 400, dtype=torch.uint8)
+print(*processor(image, return_tensors="pt")["pixel_values"][0].shape)
+"""
+
+
+@pytest.mark.slow
+def test_a_fresh_process_finds_the_class_in_the_folder(tmp_path: Path) -> None:
+    RICSViT(size=FIELD, rics_k=64).save_pretrained(tmp_path / "saved")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD, str(tmp_path / "saved")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_MODULES_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["RICSViT", "64", "3", "64", "64"]
+
+
+def test_a_class_with_methods_of_its_own_is_not_written(tmp_path: Path) -> None:
+    methods = {"resize": lambda self, *args, **kwargs: RICSViT.resize(self, *args, **kwargs)}
+    own = type("RICSOwn", (RICSImageProcessorMixin, ViTImageProcessor), methods)
+    own(rics_k=64).save_pretrained(tmp_path)
+    assert not list(tmp_path.glob("*.py"))
+
+
+def test_without_a_choice_there_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="nothing is protected. Enlarge `size`"):
+        RICSViT(rics_k=224)
+    with pytest.warns(UserWarning, match="nothing is protected"):
+        RICSCLIP(rics_k=224)
+    RICSViT(size={"shortest_edge": 224}, rics_k=224)  # the other side may be longer
 
 
 def test_the_stock_class_drops_the_crop_silently(tmp_path: Path, images: list[Tensor]) -> None:
