@@ -441,6 +441,11 @@ def _crop_tensor(
     """Crop ``[..., *, H, W]`` at origins ``[..., 2]``; see `rics_transforms.engine.crop.crop`."""
     plain = as_plain(images)
     lead = origins.shape[:-1]
+    if origins.shape[-1:] != (2,) or plain.shape[: len(lead)] != lead:
+        raise ValueError(
+            "Expected `origins` to be [..., 2] with the leading dimensions of the images, but got "
+            f"{tuple(origins.shape)} beside {tuple(plain.shape)}."
+        )
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     places = origins.reshape(prod(lead), 2)
     crops = crop(flat, places, size, cyclic=cyclic, selected=selected)

@@ -64,9 +64,7 @@ def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
     whole = image.convert("I")  # before Pillow 11 the only integers of more than 8 bits to resize
     values = np.asarray(whole)
     array = np.asarray(F.resize(whole, [side], InterpolationMode.BICUBIC))
-    if (
-        values.min() >= 0 and values.max() < 2**16
-    ):  # a 16-bit file, though Pillow may call it 32 bits
+    if values.min() >= 0 and values.max() < 2**16:  # 16 bits, whatever Pillow calls them
         array = array.clip(0, 2**16 - 1)
     resized = PIL.Image.fromarray(array if image.mode == "I" else array.astype(np.uint16))
     resized.info = image.info.copy()

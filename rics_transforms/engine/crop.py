@@ -23,7 +23,7 @@ def crop(
 
     Args:
         images: ``[B, ..., H, W]``, any dtype.
-        origins: int64 ``[B, 2]``, (top, left).
+        origins: ``[B, 2]``, (top, left), of integers.
         size: ``(h, w)``, at most ``(H, W)``.
         cyclic: whether a crop that reaches the border goes on at the opposite one.
         selected: whether `select` chose the origins in these very images; others are validated.
@@ -32,7 +32,9 @@ def crop(
         ``[B, ..., h, w]`` in memory of its own.
 
     Raises:
-        ValueError: for a crop that reaches over the border of an image that does not wrap around.
+        TypeError: for origins that are not integers.
+        ValueError: for origins of another shape, or a crop that reaches over the border of an image
+            that does not wrap around.
 
     Example:
         >>> image = torch.arange(9).view(1, 3, 3)
@@ -41,6 +43,7 @@ def crop(
                  [8, 6]]])
     """
     use_one_thread_if_forked()
+    origins = origins if origins.dtype == torch.int64 else _as_int64(origins)
     if not (can_branch_on(images) and can_branch_on(origins)):
         return _gather(images, origins, size, cyclic)
     if not selected:
@@ -53,6 +56,12 @@ def crop(
     return torch.stack([_slice(image, place, size) for image, place in places])
 
 
+def _as_int64(origins: Tensor) -> Tensor:
+    if origins.is_floating_point() or origins.is_complex() or origins.dtype == torch.bool:
+        raise TypeError(f"Expected `origins` to be integers, but got {origins.dtype}.")
+    return origins.to(torch.int64)
+
+
 def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:
     """One origin for each image; on the torus it may be any pixel."""
     if len(places) != len(images):
@@ -60,6 +69,8 @@ def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic:
     height, width = images.shape[-2:]
     rows, columns = (height, width) if cyclic else (height - size[0] + 1, width - size[1] + 1)
     outside = [place for place in places if not (0 <= place[0] < rows and 0 <= place[1] < columns)]
+    if places and (size[0] > height or size[1] > width):  # nor does a torus hold it once
+        outside = places
     if outside:
         raise ValueError(
             f"Expected a crop inside the image of {(height, width)}, "

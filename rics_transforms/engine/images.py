@@ -25,7 +25,7 @@ def as_pixels(images: Images) -> tuple[Tensor, tuple[int, ...]]:
     use_one_thread_if_forked()
     images = as_tensor(images)
     per_clip = 4 if isinstance(images, tv_tensors.Video) else 3
-    plain = as_plain(images).detach()
+    plain = _without_subclass(images).detach()
     if plain.ndim < per_clip or 0 in plain.shape[-per_clip:]:
         shape = "[..., T, C, H, W]" if per_clip == 4 else "[..., C, H, W]"
         raise ValueError(
@@ -55,6 +55,13 @@ def as_tensor(images: Images) -> Tensor:
 def as_plain(images: Tensor) -> Tensor:
     """The tensor as a plain one: reading the shape of a TVTensor takes microseconds."""
     return images.as_subclass(Tensor) if is_tv_tensor(images) else images
+
+
+def _without_subclass(images: Tensor) -> Tensor:
+    """Scores look at the values of any subclass but those that stand for others in a tracer."""
+    if type(images) is Tensor or type(images).__torch_dispatch__ != Tensor.__torch_dispatch__:
+        return images
+    return images.as_subclass(Tensor)
 
 
 def is_tv_tensor(inpt: Any) -> bool:

@@ -9,9 +9,9 @@ graphs), the formulations in `exact`, `hashing`, `selection` and `crop` compute 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from math import prod
 from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar
@@ -37,6 +37,8 @@ except ImportError:  # built without a compiler
 else:
     _native.constants(hashing.ROW, hashing.COLUMN, hashing.MIX)
 
+
+_LARGEST = 2**40  # pixels of an image; far below what overflows the sizes of its scratch memory
 
 _PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about so many
 
@@ -67,9 +69,11 @@ def integer_image(images: Tensor) -> Tensor:
         return exact.integer_image(images)
     levels = torch.empty(images.shape, dtype=torch.uint8, device="cpu")
 
+    source = _address(images, torch.float32, images.shape)
+    target = _address(levels, torch.uint8, images.shape)
+
     def quantise(start: int, stop: int) -> bool:
-        source, target = images.data_ptr() + 4 * start, levels.data_ptr() + start
-        return _native.quantise(source, stop - start, target)
+        return _native.quantise(source + 4 * start, stop - start, target + start)
 
     on_grid = _share(quantise, images.numel(), 1)
     return levels if all(on_grid) else exact.integer_image(images)
@@ -93,20 +97,23 @@ def _is_dense(tensor: Tensor) -> bool:
 
 
 def crop(images: Tensor, origins: Tensor, size: Size) -> Tensor:
-    """Windows of images ``[B, ..., H, W]`` at origins inside, ``[B, 2]``; they may wrap around."""
+    """Windows of images ``[B, ..., H, W]`` at origins inside, int64 ``[B, 2]``; may wrap around."""
     lead, (height, width) = images.shape[:-2], images.shape[-2:]
     crops = torch.empty((*lead, *size), dtype=images.dtype, device="cpu")
     planes, item = prod(lead[1:]), images.itemsize
     plan = array("q", [planes, height, width, *size, item]).tobytes()
     origins = origins.contiguous()
+    source = _address(images, images.dtype, images.shape)
+    places = _address(origins, torch.int64, (len(images), 2))
+    target = _address(crops, images.dtype, (*lead, *size))
 
     def copy(start: int, stop: int) -> None:
         _native.crop(
-            images.data_ptr() + start * planes * height * width * item,
+            source + start * planes * height * width * item,
             plan,
-            origins.data_ptr() + start * origins.stride(0) * origins.itemsize,
+            places + start * 2 * origins.itemsize,
             stop - start,
-            crops.data_ptr() + start * planes * size[0] * size[1] * item,
+            target + start * planes * size[0] * size[1] * item,
         )
 
     _share(copy, len(images), size[0] * size[1] // 4)  # a pixel costs less than to score it
@@ -162,21 +169,43 @@ def _run(
 ) -> None:
     """Score the images, on as many threads as PyTorch would use, and fill in what is given."""
     stride, *strides = pixels.stride()
+    if pixels.shape[-2] * pixels.shape[-1] > _LARGEST:
+        raise MemoryError(f"Expected at most 2**40 pixels, but got {tuple(pixels.shape)}.")
     plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic)
     filters = _filters(kernel, size)
+    source = _address(pixels, torch.uint8, pixels.shape, dense=False)
+    scores = 0 if maps is None else _address(maps, maps.dtype, (len(pixels), *maps.shape[1:]))
+    found = 0 if best is None else _address(best, torch.int64, (len(pixels), 3))
 
     def score(start: int, stop: int) -> None:
         _native.run(
             plan,
             filters,
-            pixels.data_ptr() + start * stride,
+            source + start * stride,
             stride,
             stop - start,
-            0 if maps is None else maps.data_ptr() + start * maps.stride(0) * maps.itemsize,
-            0 if best is None else best.data_ptr() + start * best.stride(0) * best.itemsize,
+            0 if maps is None else scores + start * maps.stride(0) * maps.itemsize,
+            0 if best is None else found + start * 3 * best.itemsize,
         )
 
     _share(score, len(pixels), pixels.shape[-2] * pixels.shape[-1])
+
+
+def _address(
+    tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], *, dense: bool = True
+) -> int:
+    """Where a tensor lies, if it is what the compiled code takes it for, which looks no further."""
+    if (
+        tensor.dtype != dtype
+        or tuple(tensor.shape) != tuple(shape)
+        or tensor.device.type != "cpu"
+        or (dense and not tensor.is_contiguous())
+    ):
+        raise ValueError(
+            f"Expected a {'contiguous ' if dense else ''}tensor of {dtype} on a CPU with shape "
+            f"{tuple(shape)}, but got {tensor.dtype} on {tensor.device} with {tuple(tensor.shape)}."
+        )
+    return tensor.data_ptr()
 
 
 def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
@@ -187,8 +216,18 @@ def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
     (first, *others) = pairwise(count * i // threads for i in range(threads + 1))
     # New threads for every call: idle ones would not survive a fork, and might wake on a busy core.
     with ThreadPoolExecutor(threads - 1) as pool:
-        results = [pool.submit(work, *bounds) for bounds in others]
-        return [work(*first), *(result.result() for result in results)]
+        results = [_started(pool, work, bounds) for bounds in others]
+        return [work(*first), *(result() for result in results)]
+
+
+def _started(
+    pool: ThreadPoolExecutor, work: Callable[[int, int], _R], bounds: tuple[int, int]
+) -> Callable[[], _R]:
+    """What gives the result: of another thread, or of this one while the interpreter shuts down."""
+    try:
+        return pool.submit(work, *bounds).result
+    except RuntimeError:
+        return partial(work, *bounds)
 
 
 @lru_cache(1024)

@@ -182,3 +182,34 @@ def test_gradients_flow_through_the_crop() -> None:
             one[:, :4, :5] = 1
             one.copy_(one.roll((top, left), (-2, -1)))
         assert torch.equal(gradient, inside)
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64], ids=str)
+def test_origins_of_any_integer_type(dtype: torch.dtype, cyclic: bool) -> None:
+    images = random_image(3, 2, 20, 18)
+    origins = torch.tensor([[1, 2], [3, 4], [0, 6]])
+    expected = crop(images, origins, (8, 9), cyclic=cyclic)
+    assert torch.equal(crop(images, origins.to(dtype), (8, 9), cyclic=cyclic), expected)
+    columns = torch.stack([origins, origins], 1)[:, 0]  # not contiguous
+    assert torch.equal(crop(images, columns.to(dtype), (8, 9), cyclic=cyclic), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64], ids=str)
+def test_origins_must_be_integers(dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match="Expected `origins` to be integers"):
+        crop(random_image(1, 3, 9, 9), torch.zeros(1, 2, dtype=dtype), (4, 4))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (1,), (2, 3, 2)])
+def test_origins_must_fit_the_images(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"Expected `origins` to be \[..., 2\]"):
+        RICSCrop(4).transform(
+            random_image(3, 3, 9, 9), {"origins": torch.zeros(shape, dtype=torch.int64)}
+        )
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_a_crop_larger_than_the_image_is_an_error(cyclic: bool) -> None:
+    with pytest.raises(ValueError, match="inside the image"):
+        crop(random_image(1, 3, 9, 9), torch.zeros(1, 2, dtype=torch.int64), (4, 10), cyclic=cyclic)

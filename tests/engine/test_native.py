@@ -272,3 +272,60 @@ print(locate(image.to(torch.uint8), 40).tolist())
         for hidden in (True, False)
     }
     assert len(printed) == 1
+
+
+WRONG: dict[str, Any] = {
+    "dtype": lambda x: x.to(torch.int32),
+    "shape": lambda x: x[:, :-1],
+    "number": lambda x: x[:-1],
+    "strides": lambda x: x.T.contiguous().T,
+    "device": lambda x: x.to("meta"),
+}
+
+
+@pytest.mark.skipif(not native.is_available(), reason="needs a C compiler")
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_read_by_address_is_looked_at_first(wrong: str) -> None:
+    images = torch.zeros(3, 2, 20, 18, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="Expected a contiguous tensor of torch.int64"):
+        kernel = complete_levels(get_score("hash"), (8, 8))[0].kernel
+        best = WRONG[wrong](torch.zeros(3, 3, dtype=torch.int64))
+        assert kernel is not None
+        native.fill_best(best, kernel, images, (8, 8), nms=False, cyclic=False)
+    if wrong != "strides":  # which are brought into order
+        with pytest.raises(ValueError, match="Expected a contiguous tensor of torch.int64"):
+            native.crop(images, WRONG[wrong](torch.zeros(3, 2, dtype=torch.int64)), (8, 8))
+
+
+def test_an_image_without_end_is_refused() -> None:
+    pixel = torch.zeros(1, 1, 1, dtype=torch.uint8)
+    with pytest.raises((MemoryError, RuntimeError)):
+        RICSCrop(2**31 - 8, score="hash").locate(pixel.expand(1, 2**31, 2**31))
+
+
+LATE = """
+import atexit, threading, torch
+from rics_transforms import locate
+
+torch.set_num_threads(2)
+images = torch.zeros(4, 3, 512, 512, dtype=torch.uint8)
+images[:, :, 300, 200] = 255
+expected = locate(images, 480)
+
+def work(name):
+    print(name, *(torch.equal(locate(x, 480), expected) for x in (images, images / 255)))
+
+def outlive():
+    threading.main_thread().join()
+    work("thread")
+
+atexit.register(work, "atexit")
+threading.Thread(target=outlive).start()
+"""
+
+
+@pytest.mark.slow
+def test_after_the_end_of_the_main_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert sorted(done.stdout.splitlines()) == ["atexit True True", "thread True True"]

@@ -1,5 +1,7 @@
 """Kinds of input that users register with torchvision."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,3 +62,24 @@ def test_other_types_are_refused_beside_a_batch_and_on_the_torus(shifts: str) ->
 def test_foreign_functionals_take_no_kernels() -> None:
     with pytest.raises(ValueError, match="torchvision"):
         v2.functional.register_kernel(rics_crop, Caption)
+
+
+class Subclass(Tensor):
+    """As MONAI's MetaTensor, or fastai's TensorImage."""
+
+
+@pytest.mark.parametrize("make", [lambda x: x.as_subclass(Subclass), torch.nn.Parameter])
+def test_subclasses_of_tensor_are_checked_and_cropped_alike(make: Callable[..., Tensor]) -> None:
+    plain = random_image(3, *N) / 255
+    image = make(plain.clone())
+    with torch.no_grad():
+        out = rics_crop(image, K)
+    assert torch.equal(out.as_subclass(Tensor), rics_crop(plain, K))
+    for bad in (float("nan"), float("inf"), 2.0**60):
+        poisoned = plain.clone()
+        poisoned[1, 2, 3] = bad
+        with pytest.raises(ValueError) as expected:
+            rics_crop(poisoned, K)
+        with pytest.raises(ValueError) as found:
+            rics_crop(make(poisoned), K)
+        assert str(found.value) == str(expected.value)
