@@ -111,7 +111,7 @@ def latency(folder: Path, batch: Tensor) -> None:
     for runtime, (format, load) in RUNTIMES.items():
         runs = {}
         for name, model in models.items():
-            path, _ = export(model, folder / f"{name}.{format}", n=N, format=format)  # type: ignore[arg-type]
+            path, _ = export(model, folder / f"{name}.{format}", n=N)
             runs[name] = load(path)
         found = runs["RICS"](batch)
         off = (found[0] - logits).abs().max() / logits.abs().max()
@@ -145,7 +145,7 @@ def agreement(folder: Path, batch: Tensor) -> None:
             crop = RICSCrop(K, score=score, shifts=shifts)  # type: ignore[arg-type]
             cells = [single(crop, batch)]
             for format, load in RUNTIMES.values():
-                path, _ = export(crop, folder / f"crop.{format}", n=N, format=format)  # type: ignore[arg-type]
+                path, _ = export(crop, folder / f"crop.{format}", n=N)
                 run = load(path)
                 equal = sum(count_equal(run(part), crop, part) for part in batch.split(BATCH))
                 cells.append(f"{single(run, batch)}; {equal} of {len(batch)}")

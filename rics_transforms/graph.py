@@ -66,7 +66,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     n: int | Sequence[int],
-    format: Format = "onnx",
+    format: Format | None = None,
     channels: int = 3,
     dtype: torch.dtype = torch.uint8,
     batch: int | None = None,
@@ -89,14 +89,16 @@ def export(
         path: the file; one that is there is replaced.
         n: side of the images in pixels, or ``(height, width)``: fixed in the graph.
         format: "onnx": for ONNX Runtime; "pt2": for `torch.export.load`, and for AOTInductor by
-            `torch._inductor.aoti_compile_and_package`.
+            `torch._inductor.aoti_compile_and_package`. Default: what the suffix of `path` says.
         channels: C.
         dtype: of the images; floats in [0, 1] choose the same crops as uint8.
+            ONNX has no bfloat16 and of the unsigned integers uint8 alone.
         batch: a fixed B; None: any.
 
     Raises:
-        TypeError: for another module.
-        ValueError: for a model in training mode, or a score or model that cannot be exported.
+        TypeError: for another module, or what is no dtype of real numbers.
+        ValueError: for a suffix that names no format or another one than `format`, a dtype that
+            the format lacks, a model in training mode, or a score or model that cannot be exported.
         RuntimeError: for a file whose results differ from those of eager mode.
         ImportError: for "onnx" without the packages onnx and onnxscript.
 
@@ -105,7 +107,7 @@ def export(
 
     Example:
         >>> folder = tempfile.TemporaryDirectory()
-        >>> written = export(RICSCrop(24), folder.name + "/crop.pt2", n=32, format="pt2")
+        >>> written = export(RICSCrop(24), folder.name + "/crop.pt2", n=32)
         >>> graph = torch.export.load(written.path).module()
         >>> crops, origins = graph(torch.zeros(5, 3, 32, 32, dtype=torch.uint8))
         >>> crops.shape, origins.shape
@@ -113,7 +115,8 @@ def export(
         >>> folder.cleanup()
     """
     path = Path(path)
-    _check_target(path, format)
+    form = _format_of(path, format)
+    _check_dtype(dtype, form)
     count = None if batch is None else as_int(batch, "batch", 1)
     deployed = _Deployed(module)
     images = sample_images(as_pair(n, "n"), as_int(channels, "channels", 1), dtype)
@@ -123,7 +126,7 @@ def export(
         names = deployed.output_names(len(expected[0]))
         program = _trace(deployed, batches[-1] if count else images[:2], dynamic=not count)
         written = Path(folder) / path.name
-        run = _WRITERS[format](program, written, names)
+        run = _WRITERS[form](program, written, names)
         if run:
             for part, wanted in zip(batches, expected, strict=True):
                 _compare(names, run(part), wanted)
@@ -131,10 +134,41 @@ def export(
     return Exported(path, len(images) if run else 0)
 
 
-def _check_target(path: Path, format: str) -> None:
-    require_name("format", format, _WRITERS)
+def _format_of(path: Path, format: str | None) -> str:
+    """The format that was asked for, or else that of the suffix; they must not contradict."""
+    if format is not None:
+        require_name("format", format, _WRITERS)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Expected the folder of `path` to exist, but got {str(path)!r}.")
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in _WRITERS and format is None:
+        raise ValueError(
+            f"Expected `path` to end in .onnx or .pt2, but got {str(path)!r}; rename it, or say "
+            "the `format`."
+        )
+    if suffix in _WRITERS and format not in (None, suffix):
+        raise ValueError(
+            f"Expected `path` to end in .{format}, as its `format` does, but got {str(path)!r}; "
+            "rename it, or leave `format` out."
+        )
+    return format or suffix
+
+
+_LACKING = {"onnx": frozenset({torch.bfloat16, torch.uint16, torch.uint32, torch.uint64})}
+"""Types of images that neither a format's converter nor NumPy, which feeds it, can do."""
+
+
+def _check_dtype(dtype: object, format: str) -> None:
+    expected = f"Expected `dtype` to be a torch.dtype of real numbers, but got {dtype!r}."
+    if not isinstance(dtype, torch.dtype) or dtype.is_complex:
+        raise TypeError(expected)
+    if dtype.itemsize == 1 and dtype.is_floating_point:
+        raise ValueError(f"{expected} Floats of 8 bits do not hold 256 grey levels.")
+    if dtype in _LACKING.get(format, ()):
+        raise ValueError(
+            f"Expected a `dtype` that a graph in {format} takes, but got {dtype}; use "
+            "torch.uint8 or torch.float32, or format='pt2'."
+        )
 
 
 class _Deployed(nn.Module):
@@ -198,7 +232,9 @@ def sample_images(n: Size, channels: int, dtype: torch.dtype) -> Tensor:
     two_valued = (noise(1, n) // 128) * 255
     flat = torch.full_like(two_valued, 77)
     images = torch.cat([noise(12, n), smooth.round().long(), tiles, halves, two_valued, flat])
-    return images / 255 if dtype.is_floating_point else images.to(dtype)
+    if dtype == torch.bool:
+        return images > 127
+    return (images / 255).to(dtype) if dtype.is_floating_point else images.to(dtype)
 
 
 def _fixed_batches(images: Tensor, batch: int) -> tuple[Tensor, ...]:
@@ -210,7 +246,9 @@ def _fixed_batches(images: Tensor, batch: int) -> tuple[Tensor, ...]:
 def _compare(names: Sequence[str], outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
     """Refuse outputs that differ from eager mode's."""
     for name, found, wanted in zip(names, outputs, expected, strict=True):
-        if name.startswith("output") and wanted.is_floating_point():
+        if found.dtype != wanted.dtype:
+            same = False
+        elif name.startswith("output") and wanted.is_floating_point():
             slack = TOLERANCE * float(wanted.abs().max())
             same = torch.allclose(found, wanted, rtol=0, atol=slack, equal_nan=True)
         else:

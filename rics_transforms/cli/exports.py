@@ -28,9 +28,8 @@ def as_batch(text: str) -> int | None:
 @click.option(
     "--format",
     type=click.Choice(["onnx", "pt2"]),
-    default="onnx",
-    show_default=True,
-    help="onnx: for ONNX Runtime. pt2: for torch.export.load and AOTInductor.",
+    help="onnx: for ONNX Runtime. pt2: for torch.export.load and AOTInductor. "
+    "Default: as OUT ends.",
 )
 @shared.score
 @click.option(
@@ -50,7 +49,7 @@ def as_batch(text: str) -> int | None:
 )
 @click.option("--channels", type=click.IntRange(1), default=3, show_default=True)
 def export(target: Path, k: Pair, n: Pair, score: str, shifts: str, **options: Any) -> None:
-    """Write the transform as a graph into the file OUT.
+    """Write the transform as a graph into the file OUT, such as crop.onnx or crop.pt2.
 
     The graph takes uint8 images [B, C, H, W] of n pixels and returns their crops of k pixels and
     the origins (top, left) of the crops. It is run on sample images and written only if its results

@@ -32,17 +32,21 @@ from .runners import Run, check, load_onnx, load_pt2
     [
         ((10, 12), (14, 17), {"channels": 5, "dtype": torch.float32}),
         (12, 16, {"dtype": torch.int16, "batch": 3}),
-        (12, 16, {"channels": 1, "batch": 1}),
+        (12, 16, {"channels": 1, "batch": 1, "dtype": torch.bfloat16}),
+        (12, 16, {"dtype": torch.float16}),
+        (12, 16, {"dtype": torch.float64}),
     ],
 )
 def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> None:
     transform = RICSCrop(k, score="hash")
-    path, verified = export(transform, tmp_path / "crop.pt2", n=n, format="pt2", **options)
+    path, verified = export(transform, tmp_path / "crop.pt2", n=n, **options)
     height, width = (n, n) if isinstance(n, int) else n
     shape = options.get("batch", 6), options.get("channels", 3), height, width
     images = random_image(*shape, seed=7)
     dtype = options.get("dtype", torch.uint8)
-    check(load_pt2(path), transform, images / 255 if dtype.is_floating_point else images.to(dtype))
+    images = (images / 255).to(dtype) if dtype.is_floating_point else images.to(dtype)
+    assert load_pt2(path)(images)[0].dtype == dtype
+    check(load_pt2(path), transform, images)
     assert verified >= 16
 
 
@@ -94,7 +98,7 @@ def test_any_difference_is_noticed(
     monkeypatch.setitem(module._WRITERS, "pt2", wrong)
     name = ("crops", "origins")[which]
     with pytest.raises(RuntimeError, match=f"Expected `{name}` of the exported graph to equal"):
-        export(RICSCrop(12, score="hash"), tmp_path / "crop.pt2", n=16, format="pt2")
+        export(RICSCrop(12, score="hash"), tmp_path / "crop.pt2", n=16)
     assert not list(tmp_path.iterdir())
 
 
@@ -134,6 +138,12 @@ def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
         (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
         (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
         (RICSCrop(24), {"format": "pb"}, ValueError, "to be one of onnx, pt2, but got 'pb'"),
+        (RICSCrop(24), {"format": "pt2"}, ValueError, "`path` to end in .pt2, as its `format`"),
+        (RICSCrop(24), {"dtype": "float16"}, TypeError, "torch.dtype of real numbers, but got 'fl"),
+        (RICSCrop(24), {"dtype": torch.complex64}, TypeError, "numbers, but got torch.complex64"),
+        (RICSCrop(24), {"dtype": torch.float8_e5m2}, ValueError, "do not hold 256 grey levels"),
+        (RICSCrop(24), {"dtype": torch.bfloat16}, ValueError, "got torch.bfloat16; use torch.uin"),
+        (RICSCrop(24), {"dtype": torch.uint16}, ValueError, "`dtype` that a graph in onnx takes"),
         (RICSCrop(33), {}, ValueError, r"`k` to be at most the image size \(32, 32\)"),
         (RICSCrop(24), {"n": 0}, ValueError, "Expected `n`"),
         (
@@ -179,6 +189,44 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         export(RICSCrop(24), tmp_path / "no" / "crop.onnx", n=32)
 
 
+@pytest.mark.parametrize("name", ["crop", "crop.foo", "pt2", ".onnx"])
+def test_a_suffix_that_names_no_format_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Expected `path` to end in \.onnx or \.pt2, but got"):
+        export(RICSCrop(24), tmp_path / name, n=32)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["crop.pt2", "crop.PT2"])
+def test_the_suffix_names_the_format(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for format in module._WRITERS:
+        monkeypatch.setitem(module._WRITERS, format, _writer(format, asked))
+    monkeypatch.setattr(module, "_trace", lambda *args, **options: None)
+    export(RICSCrop(24), tmp_path / name, n=32)
+    export(RICSCrop(24), tmp_path / "crop.onnx", n=32)
+    export(RICSCrop(24), tmp_path / "crop", n=32, format="pt2")
+    assert asked == ["pt2", "onnx", "pt2"]
+
+
+def _writer(format: str, asked: list[str]) -> Callable[..., None]:
+    def write(program: object, path: Path, names: object) -> None:
+        asked.append(format)
+        path.touch()
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int16, torch.bool]
+)
+def test_sample_images_are_of_the_type_that_was_asked_for(dtype: torch.dtype) -> None:
+    images = sample_images((24, 24), 3, dtype)
+    assert images.dtype == dtype
+    assert len(images.flatten().unique()) >= 2
+
+
 def test_sample_images_hold_ties_and_every_level() -> None:
     images = sample_images((32, 33), 3, torch.uint8)
     assert images.shape[1:] == (3, 32, 33) and images.dtype == torch.uint8
@@ -206,7 +254,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_the_command_with_options(tmp_path: Path) -> None:
     path = tmp_path / "crop.pt2"
-    options = ["--k", "10x12", "--n", "16", "--format", "pt2", "--score", "lattice:patch=hash"]
+    options = ["--k", "10x12", "--n", "16", "--score", "lattice:patch=hash"]
     rest = ["--shifts", "cyclic", "--batch", "4", "--channels", "1"]
     result = CliRunner().invoke(rics, ["export", str(path), *options, *rest])
     assert result.exit_code == 0, result.output
@@ -216,16 +264,18 @@ def test_the_command_with_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "message"),
     [
-        (["--score", "random"], "Expected a score without Fourier transforms for ONNX"),
-        (["--batch", "0"], "Expected 'dynamic' or a number such as 8, but got '0'."),
-        (["--format", "pb"], "'pb' is not one of"),
-        (["--score", "lattice:order=9"], "Expected"),
+        ("x.onnx", ["--score", "random"], "Expected a score without Fourier transforms for ONNX"),
+        ("x.onnx", ["--batch", "0"], "Expected 'dynamic' or a number such as 8, but got '0'."),
+        ("x.onnx", ["--format", "pb"], "'pb' is not one of"),
+        ("x.onnx", ["--score", "lattice:order=9"], "Expected"),
+        ("x.pt2", ["--format", "onnx"], "Expected `path` to end in .onnx, as its `format` does"),
+        ("x.foo", [], "Expected `path` to end in .onnx or .pt2"),
     ],
 )
-def test_the_command_refuses(options: list[str], message: str, tmp_path: Path) -> None:
-    start = ["export", str(tmp_path / "x"), "--k", "24", "--n", "32"]
+def test_the_command_refuses(name: str, options: list[str], message: str, tmp_path: Path) -> None:
+    start = ["export", str(tmp_path / name), "--k", "24", "--n", "32"]
     result = CliRunner().invoke(rics, [*start, *options])
     assert result.exit_code == 2 and message in result.stderr
     assert not list(tmp_path.iterdir())
