@@ -73,7 +73,7 @@ def certify(
         score: a registered name or a `Score`.
 
     Returns:
-        A `Certificate`.
+        A `Certificate`. No crop can stay, and none is certified, where ``n - k + 1 <= 2 delta``.
 
     Raises:
         TypeError: unless `delta` is an int, and as `locate` does.

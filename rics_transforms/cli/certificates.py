@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 @shared.score
 @click.option("--json", "form", flag_value="json", help="As JSON, with fractions from 0 to 1.")
 @click.option("--csv", "form", flag_value="csv", help="One line per image.")
-def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: str | None) -> None:
+@shared.one_thread()
+def certify(
+    path: Path | None, n: Pair | None, k: Pair, delta: int, score: str, form: str | None
+) -> None:
     """Certify every image: does any shift within delta change its crop?
 
     The scenes are the images below the folder PATH, resized to a shorter side of n plus twice
@@ -44,7 +47,11 @@ def certify(path: Path | None, n: Pair, k: Pair, delta: int, score: str, form: s
     """
     from rics_transforms import RICSCrop
     from rics_transforms.data import photos
+    from rics_transforms.verification.table import no_robustness
 
+    n = n or shared.window_for(k)
+    if note := no_robustness(n, k, [delta]):
+        click.echo(note, err=True)
     transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
     scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
     rows: list[dict[str, Any]] = []

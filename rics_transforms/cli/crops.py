@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     metavar="COUNT",
     help="Processes. Default: one per processor, fewer for few images.",
 )
+@shared.one_thread()
 def crop(source: Path, target: Path, **options: Any) -> None:
     """Crop the images in the folder IN, and in the folders in it, into the folder OUT.
 

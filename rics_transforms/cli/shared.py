@@ -82,7 +82,9 @@ SCORE_HELP = "A name, or a name with options: lattice:patch=hash,order=2."
 
 crop_size = size_option("--k", "Crop size in pixels.", required=True)
 image_size = size_option("--n", "Image size in pixels.", required=True)
-window_size = size_option("--n", "Window size in pixels.", default="224", show_default=True)
+window_size = size_option(
+    "--n", "Window size in pixels. Default: 8/7 of --k, rounded up: 256 for a --k of 224."
+)
 score = click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
 deltas = click.option(
     "--delta",
@@ -93,6 +95,34 @@ deltas = click.option(
     show_default=True,
     help="Largest shifts in pixels along either axis.",
 )
+
+
+def window_for(k: Pair) -> Pair:
+    """The window for a crop where none was asked for: 8/7 of it, as 256 px are of 224.
+
+    It is larger than every crop, so that there are places to choose from.
+    """
+    height, width = (-(-8 * side // 7) for side in k)
+    return height, width
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Leave PyTorch one thread: for many small images, sharing each costs more than it saves.
+
+    On a busy machine every operator waits for its slowest thread, longer than it computes.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 # --- what is printed -----------------------------------------------------------------------------

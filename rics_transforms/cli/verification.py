@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, console, one_line, progress_bar, size_option
+from rics_transforms.cli.shared import Pair, console, one_line, progress_bar, side, size_option
 
 if TYPE_CHECKING:
     from rics_transforms.data.photos import Scenes
@@ -88,7 +89,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 )
 def verify(
     path: Path | None,
-    n: Pair,
+    n: Pair | None,
     k: Pair,
     score: str,
     deltas: tuple[int, ...],
@@ -111,6 +112,8 @@ def verify(
     from rics_transforms.transform import RICSCrop
     from rics_transforms.verification.run import as_shift
 
+    n = n or shared.window_for(k)
+    _check_baseline(baseline, n)
     shift = as_shift(shifts, deltas)
     scenes = _scenes(path, max(shift.room(n)), limit, labels)
     rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
@@ -119,7 +122,8 @@ def verify(
     def measured(label: str, transform: Any, file: str) -> ShiftReport:
         from rics_transforms.verification.run import verify as measure
 
-        with progress_bar(label) as progress:
+        threads = shared.one_thread() if model is None else nullcontext()
+        with threads, progress_bar(label) as progress:
             return measure(
                 scenes, transform, model=model, shifts=shift, deltas=deltas, n=n,
                 records=output / file, command=_command(), **options,
@@ -163,6 +167,14 @@ def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> N
 
 
 # --- what goes in --------------------------------------------------------------------------------
+
+
+def _check_baseline(baseline: Pair | None, n: Pair) -> None:
+    if baseline and (baseline[0] > n[0] or baseline[1] > n[1]):
+        raise click.UsageError(
+            f"Expected `--baseline` to be at most the window of {side(n)} px, but got "
+            f"{side(baseline)}; a larger centre crop would be padded."
+        )
 
 
 def _model(spec: str | None, *, weights: Path | None, layer: str | None, device: str,

@@ -9,7 +9,7 @@ from rics_transforms.verification.metrics import ROBUSTNESS, Subject, Views
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.rows import Row, find
 from rics_transforms.verification.settings import Settings
-from rics_transforms.verification.table import count
+from rics_transforms.verification.table import count, unpromised
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -62,7 +62,8 @@ def headline(reports: Reports) -> list[str]:
     found = ([row for row in robust if row.subject == subject] for subject in _KEEPS)
     rows = next(rows for rows in found if rows)
     ends = dict.fromkeys((rows[0], rows[-1]))
-    return [*(_sentence(row, reports) for row in ends), *_right(reports), *_tally(report.rows)]
+    said = [*(_sentence(row, reports) for row in ends), *_right(reports), *_tally(report.rows)]
+    return [*said, note] if (note := unpromised(report.settings)) else said
 
 
 _KEEPS: dict[Subject, str] = {

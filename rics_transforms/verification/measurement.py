@@ -282,7 +282,9 @@ class Measurement:
 
 
 def _digest(pixels: Tensor) -> object:
-    data = pixels.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    plain = pixels.detach().cpu()
+    rows = plain if plain.stride(-1) == 1 else plain.contiguous()
+    data = rows.view(torch.uint8).numpy().tobytes()  # PyTorch's copy would share it among threads
     return pixels.shape, pixels.dtype, blake2b(data, digest_size=16).digest()
 
 

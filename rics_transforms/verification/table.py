@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from rics_transforms._arguments import by
+from rics_transforms import theory
+from rics_transforms._arguments import Size, by
 from rics_transforms.verification.metrics import ONCE
 from rics_transforms.verification.rows import Row, find
 from rics_transforms.verification.settings import Settings
@@ -109,11 +110,13 @@ def tabulate(
         others: rows of other reports, by their names; their values stand beside ours.
     """
     beside = others or {}
-    theory = ("bound", "limit") if any(row.bound is not None for row in rows) else ()
-    verdict = ("verdict",) if theory else ()
-    header = ("", "shift", name, "95 % interval", *theory, *verdict, *beside)
-    lines = (_line(label, row, theory, beside, len(header)) for label, row in _labelled(rows))
+    promised = ("bound", "limit") if any(row.bound is not None for row in rows) else ()
+    verdict = ("verdict",) if promised else ()
+    header = ("", "shift", name, "95 % interval", *promised, *verdict, *beside)
+    lines = (_line(label, row, promised, beside, len(header)) for label, row in _labelled(rows))
     caption = f"{count(images, 'image')}: {settings.source}"
+    if note := unpromised(settings):
+        caption += f"\n{note}"
     return Table(title(settings), caption, header, tuple(lines))
 
 
@@ -163,6 +166,30 @@ def title(settings: Settings) -> str:
 def size(pair: Sequence[int]) -> str:
     """A height and a width."""
     return by(pair, "\u00d7")
+
+
+def unpromised(settings: Settings) -> str:
+    """For which shifts theory promises no robustness, and why; empty if it does for all."""
+    if settings.theory != "realistic" or settings.k is None:
+        return ""
+    return no_robustness(settings.n, settings.k, settings.deltas)
+
+
+def no_robustness(n: Size, k: Size, deltas: Sequence[int]) -> str:
+    """Which of these shifts leave no crop that could stay, and why; empty if none does.
+
+    Example:
+        >>> no_robustness((256, 256), (240, 240), (1, 3, 9))
+        'No robustness is promised for shifts within 9 px: a crop can stay under all of them only \
+where n - k + 1, here 17, is more than twice the shift.'
+    """
+    places = min(theory.crop_positions(n, k))
+    if not (far := [str(delta) for delta in deltas if places <= 2 * delta]):
+        return ""
+    return (
+        f"No robustness is promised for shifts within {', '.join(far)} px: a crop can stay under "
+        f"all of them only where n - k + 1, here {places}, is more than twice the shift."
+    )
 
 
 def words(metric: str) -> str:

@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 import rics_transforms
 from rics_transforms import Lattice, RICSCrop, ShiftReport, theory
 from rics_transforms.cli import commands
+from rics_transforms.cli.shared import window_for
 from rics_transforms.data.photos import folder_scenes
+from rics_transforms.engine import native
 from rics_transforms.verification import run
 
 ROOT = Path(__file__).parents[2]
@@ -262,6 +265,32 @@ def test_verify_a_folder_with_cyclic_shifts(
     assert result.exit_code == 0 and "holds" in result.stdout
 
 
+def test_the_window_follows_from_the_crop(photos: Path, tmp_path: Path) -> None:
+    command = [photos, "--k", "21x22", "--score", "hash", "--delta", 1]
+    assert rics("verify", *command, "--output", tmp_path / "out").exit_code == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["settings"]["n"] == [24, 26]
+    assert json.loads(rics("certify", *command, "--json").stdout)["n"] == [24, 26]
+
+
+@pytest.mark.parametrize("k", [*range(1, 40), 96, 140, 180, 224, 384])
+def test_every_window_is_larger_than_its_crop(k: int) -> None:
+    assert min(window_for((k, k))) > k
+
+
+def test_the_window_of_the_usual_crop_is_the_usual_one() -> None:
+    assert window_for((224, 224)) == (256, 256)
+
+
+def test_no_promise_is_no_verdict(photos: Path, tmp_path: Path) -> None:
+    command = [photos, "--k", 24, "--n", 24, "--score", "hash", "--delta", 1]
+    verified = rics("verify", *command, "--output", tmp_path / "out")
+    told = "No robustness is promised for shifts within 1 px"
+    assert told in " ".join(verified.stdout.split()) and "holds" not in verified.stdout
+    assert told in rics("certify", *command).stderr
+    assert told not in rics("certify", *command[:3], "--delta", 1).stderr
+
+
 def test_verify_fails_if_a_bound_is_violated(
     small: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +309,42 @@ def test_verify_refuses(small: list[object], tmp_path: Path) -> None:
     assert "images" in refused(*small, tmp_path / "empty", "--output", tmp_path)
     assert "'--output'" in refused(*small)
     assert "`k` to be at most" in refused(*small, "--k", 99, "--output", tmp_path)
+
+
+@pytest.mark.parametrize("baseline", [33, "24x33", "33x24"])
+def test_a_baseline_larger_than_the_window_is_refused(
+    baseline: object, small: list[object], tmp_path: Path
+) -> None:
+    told = refused(*small, "--baseline", baseline, "--output", tmp_path)
+    assert "Expected `--baseline` to be at most the window of 32 px" in told
+    assert not list(tmp_path.iterdir())
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["verify", "certify", "crop"])
+def test_small_images_are_not_shared_among_threads(
+    name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that wait for each other made ten images take a minute on a busy machine."""
+    used: list[int] = []
+    integer_image = native.integer_image
+
+    def watched(images: torch.Tensor) -> torch.Tensor:
+        used.append(torch.get_num_threads())
+        return integer_image(images)
+
+    monkeypatch.setattr(native, "integer_image", watched)
+    more = {"certify": [], "crop": [tmp_path / "out"], "verify": ["--output", tmp_path / "out"]}
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert rics(name, photos, *more[name], "--k", 24, "--score", "hash").exit_code == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(used) == {1}
 
 
 # --- certify -------------------------------------------------------------------------------------

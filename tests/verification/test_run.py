@@ -16,9 +16,11 @@ from rics_transforms import Lattice, RICSCrop, ShiftReport, list_scores, locate,
 from rics_transforms.data.photos import scenes
 from rics_transforms.engine.scores import register_score, unregister_score
 from rics_transforms.models.model import Model, as_model
+from rics_transforms.report import as_html
 from rics_transforms.shifts.cyclic import Cyclic, Grid
 from rics_transforms.shifts.disturbances import Noise
 from rics_transforms.shifts.windows import Realistic
+from rics_transforms.verification import measurement
 from rics_transforms.verification.measurement import Measurement
 from rics_transforms.verification.records import Record
 from rics_transforms.verification.run import verify
@@ -96,6 +98,21 @@ def test_rows_are_the_statistics_of_the_records(photographs: list[Named]) -> Non
     assert ShiftReport.from_records(report.records, report.settings) == report
 
 
+@pytest.mark.parametrize(("k", "promised"), [(33, []), (30, [1]), ((30, 33), [])])
+def test_what_theory_does_not_promise_has_no_verdict(
+    k: Any, promised: list[int], photographs: list[Named]
+) -> None:
+    report = verify(photographs, RICSCrop(k, score="hash"), n=33, deltas=(1, 2))
+    for row in report.rows:
+        if row.metric == "adversarial_robustness" and row.delta not in promised:
+            assert (row.value, row.bound, row.verdict) == (0, None, None)
+        assert (row.bound is None) == (row.verdict is None)
+        assert row.bound is None or row.bound > 0
+    within = ", ".join(str(delta) for delta in (1, 2) if delta not in promised)
+    assert f"No robustness is promised for shifts within {within} px" in str(report)
+    assert "No robustness is promised" in as_html(report)
+
+
 def test_a_hash_on_noise_meets_theorem_1() -> None:
     """Theory expects of a pseudo-random score of order 1 exactly what is measured."""
     report = verify(noise(1500, 1, 30, 30), RICSCrop(13, score="hash"), n=26, deltas=(1, 2))
@@ -118,6 +135,17 @@ def test_origins_of_a_score_that_prefers_a_corner_are_not_uniform() -> None:
         unregister_score("corner")
     assert report.origins is not None and report.origins.p_value < 1e-6
     assert report.row("adversarial_robustness", delta=1).verdict == "violated"
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_equal_pixels_are_one_input_in_any_layout(dtype: torch.dtype) -> None:
+    pixels = torch.arange(60).view(3, 4, 5).to(dtype)
+    layouts = pixels.mT.contiguous().mT, torch.stack([pixels, pixels], -1)[..., 0]
+    wide = torch.zeros(3, 9, 9, dtype=dtype)
+    wide[:, 2:6, 3:8] = pixels
+    for same in (*layouts, wide[:, 2:6, 3:8]):
+        assert measurement._digest(same) == measurement._digest(pixels)
+    assert measurement._digest(pixels) != measurement._digest(pixels.flip(0))
 
 
 # --- models against brute force ------------------------------------------------------------------
