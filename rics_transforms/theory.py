@@ -135,7 +135,9 @@ def patch_size(n: SizeLike, k: SizeLike, order: SizeLike) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------------------
 
 
-def robustness_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
+def robustness_bound(
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike | None = None
+) -> Fraction:
     """Probability that no shift within `delta` pixels changes the crop: adversarial robustness.
 
     The product over the axes of `j(m - 2D) / (jm + 2D)`, 0 where `m <= 2D`. For order 1 it is
@@ -145,7 +147,8 @@ def robustness_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) 
         n: Image side, or (height, width).
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
-        order: Lattice order, or one per axis; 1 is plain RICS.
+        order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
+            `lattice_order`, as of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -156,16 +159,20 @@ def robustness_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) 
     Source: Shifman & Weiss 2024, Theorem 1 (order 1); this library, Theorem 3 (any order).
 
     Example:
-        >>> round(float(robustness_bound(224, 140, 1)), 4)
-        0.9102
-        >>> round(float(robustness_bound(256, 224, 1, order=7)), 4)
+        >>> round(float(robustness_bound(256, 224, 1)), 4)
         0.8674
+        >>> round(float(robustness_bound(256, 224, 1, order=1)), 4)
+        0.7845
+        >>> round(float(robustness_bound(224, 140, 1, order=1)), 4)
+        0.9102
     """
     d = as_int(delta, "delta", 0)
     return _product(Fraction(j * max(m - 2 * d, 0), j * m + 2 * d) for m, j in _axes(n, k, order))
 
 
-def consistency_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
+def consistency_bound(
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike | None = None
+) -> Fraction:
     """Probability, at least, that one shift within `delta` pixels keeps the crop: consistency.
 
     The product over the axes of `j(m - D) / (jm + D)`, 0 where `m <= D`. It holds for each
@@ -175,7 +182,8 @@ def consistency_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1)
         n: Image side, or (height, width).
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
-        order: Lattice order, or one per axis; 1 is plain RICS.
+        order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
+            `lattice_order`, as of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -186,14 +194,18 @@ def consistency_bound(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1)
     Source: Shifman & Weiss 2024, Eq. 4 (order 1); this library for higher orders.
 
     Example:
-        >>> round(float(consistency_bound(224, 140, 1)), 4)
+        >>> round(float(consistency_bound(256, 224, 1)), 4)
+        0.9322
+        >>> round(float(consistency_bound(224, 140, 1, order=1)), 4)
         0.954
     """
     d = as_int(delta, "delta", 0)
     return _product(Fraction(j * max(m - d, 0), j * m + d) for m, j in _axes(n, k, order))
 
 
-def shift_consistency(n: SizeLike, k: SizeLike, shift: SizeLike, order: SizeLike = 1) -> Fraction:
+def shift_consistency(
+    n: SizeLike, k: SizeLike, shift: SizeLike, order: SizeLike | None = None
+) -> Fraction:
     """Probability that one given shift keeps the crop.
 
     With `N = jm` patch positions per axis, the patches that keep the crop over the patches of
@@ -207,7 +219,8 @@ def shift_consistency(n: SizeLike, k: SizeLike, shift: SizeLike, order: SizeLike
         n: Image side, or (height, width).
         k: Crop side, or (height, width).
         shift: (dy, dx) in pixels, of either sign; an int is that shift along both axes.
-        order: Lattice order, or one per axis; 1 is plain RICS.
+        order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
+            `lattice_order`, as of the default score.
 
     Returns:
         A fraction between 0 and 1; 1 for the shift (0, 0).
@@ -218,16 +231,18 @@ def shift_consistency(n: SizeLike, k: SizeLike, shift: SizeLike, order: SizeLike
     Source: this library, by the counting argument behind Theorem 1 of Shifman & Weiss 2024.
 
     Example:
-        >>> shift_consistency(224, 140, (0, -5))
+        >>> shift_consistency(224, 140, (0, -5), order=1)
         Fraction(8, 9)
-        >>> round(float(shift_consistency(256, 224, (3, 3), order=7)), 4)
+        >>> round(float(shift_consistency(256, 224, (3, 3))), 4)
         0.8057
     """
     dy, dx = as_pair(shift, "shift", minimum=None)
     return _shared(_axes(n, k, order), (abs(dy), abs(dx)))
 
 
-def expected_consistency(n: SizeLike, k: SizeLike, delta: int, order: SizeLike = 1) -> Fraction:
+def expected_consistency(
+    n: SizeLike, k: SizeLike, delta: int, order: SizeLike | None = None
+) -> Fraction:
     """Probability that a shift drawn uniformly within `delta` pixels keeps the crop.
 
     The mean of `shift_consistency` over all `(2D + 1)^2` shifts, the unshifted one included.
@@ -237,7 +252,8 @@ def expected_consistency(n: SizeLike, k: SizeLike, delta: int, order: SizeLike =
         n: Image side, or (height, width).
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
-        order: Lattice order, or one per axis; 1 is plain RICS.
+        order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
+            `lattice_order`, as of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -248,7 +264,7 @@ def expected_consistency(n: SizeLike, k: SizeLike, delta: int, order: SizeLike =
     Source: this library; sharpens Eq. 4 of Shifman & Weiss 2024 for a uniform shift.
 
     Example:
-        >>> round(float(expected_consistency(224, 140, 9)), 4)
+        >>> round(float(expected_consistency(224, 140, 9, order=1)), 4)
         0.8072
     """
     d, axes = as_int(delta, "delta", 0), _axes(n, k, order)
@@ -342,8 +358,9 @@ def crop_size_for(
         delta: Largest shift D in pixels along either axis.
         target: Robustness to guarantee, above 0 and at most 1. A float means the decimal it
             prints as: 0.9 is 9/10.
-        order: Lattice order, or one per axis; 1 is plain RICS, None the `lattice_order` of
-            each crop size. Crop sizes too small for a given order are passed over.
+        order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
+            `lattice_order` of each crop size, as of the default score. Crop sizes too small for a
+            given order are passed over.
 
     Returns:
         k, at most the shorter side of the image.
@@ -359,6 +376,8 @@ def crop_size_for(
     Example:
         >>> crop_size_for(256, 1, 0.9)
         210
+        >>> robustness_bound(256, 210, 1) >= 0.9 > robustness_bound(256, 211, 1)
+        True
         >>> crop_size_for(256, 1, 0.9, order=1)
         181
     """
@@ -367,7 +386,7 @@ def crop_size_for(
     sizes = range(_smallest_crop(image, orders or (1, 1)), min(image) + 1)
     if not sizes:
         raise ValueError(f"Expected `order` to fit an image of {image}, but got {orders}.")
-    bounds = {k: robustness_bound(image, k, d, orders or lattice_order(image, k)) for k in sizes}
+    bounds = {k: robustness_bound(image, k, d, orders) for k in sizes}
     if reached := [k for k, bound in bounds.items() if bound >= goal]:
         return max(reached)
     k, bound = max(bounds.items(), key=lambda item: item[1])
@@ -387,10 +406,11 @@ def _smallest_crop(image: tuple[int, int], orders: tuple[int, int]) -> int:
 # ---------------------------------------------------------------------------------------------
 
 
-def _axes(n: SizeLike, k: SizeLike, order: SizeLike) -> list[tuple[int, int]]:
+def _axes(n: SizeLike, k: SizeLike, order: SizeLike | None) -> list[tuple[int, int]]:
     """(m, j) of each axis, for an order that fits."""
-    patch_size(n, k, order)
-    return list(zip(crop_positions(n, k), as_pair(order, "order"), strict=True))
+    orders = lattice_order(n, k) if order is None else as_pair(order, "order")
+    patch_size(n, k, orders)
+    return list(zip(crop_positions(n, k), orders, strict=True))
 
 
 def _shared(axes: list[tuple[int, int]], shift: tuple[int, int]) -> Fraction:

@@ -288,10 +288,10 @@ def test_calculator_agrees_with_theory(
     found = shown(calculator, n=n, k=k, delta=delta, target=target)
     order = theory.lattice_order(n, k)
     expected = {
-        "paper": theory.robustness_bound(n, k, delta),
+        "paper": theory.robustness_bound(n, k, delta, order=1),
         "lattice": theory.robustness_bound(n, k, delta, order),
         "limit": theory.robustness_limit(n, k, delta),
-        "paper-one": theory.shift_consistency(n, k, delta),
+        "paper-one": theory.shift_consistency(n, k, delta, order=1),
         "lattice-one": theory.shift_consistency(n, k, delta, order),
     }
     for name, share in expected.items():

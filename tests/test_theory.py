@@ -12,6 +12,7 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from rics_transforms import theory
 from rics_transforms._arguments import SizeLike, as_pair
+from rics_transforms.engine.scores import get_score
 
 Pair = tuple[int, int]
 DELTAS = (1, 3, 5, 9)
@@ -44,22 +45,48 @@ def test_the_design_table(n: int, k: int) -> None:
     assert theory.patch_size(n, k, j) == (t, t)
     for delta, row in zip(DELTAS, rows, strict=True):
         assert row == (
-            percent(theory.robustness_bound(n, k, delta), 1),
+            percent(theory.robustness_bound(n, k, delta, order=1), 1),
             percent(theory.robustness_bound(n, k, delta, j), 1),
             percent(theory.robustness_limit(n, k, delta), 1),
         )
 
 
 def test_the_paper_table_1_theoretical_bound() -> None:
-    robust = [percent(theory.robustness_bound(224, 140, d), 2) for d in DELTAS]
-    consistent = [percent(theory.consistency_bound(224, 140, d), 2) for d in DELTAS]
+    robust = [percent(theory.robustness_bound(224, 140, d, order=1), 2) for d in DELTAS]
+    consistent = [percent(theory.consistency_bound(224, 140, d, order=1), 2) for d in DELTAS]
     assert robust == [91.02, 75.37, 62.33, 42.31]
     assert consistent == [95.40, 86.83, 79.01, 65.37]
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        theory.robustness_bound,
+        theory.consistency_bound,
+        theory.shift_consistency,
+        theory.expected_consistency,
+    ],
+    ids=lambda f: f.__name__,
+)
+@pytest.mark.parametrize(("n", "k"), [(256, 224), ((96, 64), (80, 40)), (64, 20)])
+def test_bounds_are_those_of_the_default_score_unless_an_order_is_given(
+    f: Callable[..., Fraction], n: SizeLike, k: SizeLike
+) -> None:
+    order = get_score("lattice").order_for(as_pair(n, "n"), as_pair(k, "k"))
+    assert f(n, k, 1) == f(n, k, 1, order)
+    if order != (1, 1):
+        assert f(n, k, 1) > f(n, k, 1, order=1)
+
+
+def test_the_crop_size_for_a_target_is_that_of_the_bound() -> None:
+    for target in (0.5, 0.784, 0.867, 0.9):
+        k = theory.crop_size_for(256, 1, target)
+        assert theory.robustness_bound(256, k, 1) >= target > theory.robustness_bound(256, k + 1, 1)
+
+
 def test_the_paper_example_after_theorem_1() -> None:
-    assert theory.robustness_bound(256, 150, 1) == Fraction(105, 109) ** 2
-    assert percent(theory.robustness_bound(256, 150, 1), 0) == 93
+    assert theory.robustness_bound(256, 150, 1, order=1) == Fraction(105, 109) ** 2
+    assert percent(theory.robustness_bound(256, 150, 1, order=1), 0) == 93
 
 
 def test_formulas_written_out_for_a_rectangle() -> None:
@@ -252,11 +279,11 @@ def test_the_lattice_is_the_largest_that_fits(g: tuple[Pair, Pair, int], least: 
 def test_limit_above_lattice_above_plain(g: tuple[Pair, Pair, int]) -> None:
     n, k, d = g
     j = theory.lattice_order(n, k, 1)
-    plain, lattice = theory.robustness_bound(n, k, d), theory.robustness_bound(n, k, d, j)
+    plain, lattice = (theory.robustness_bound(n, k, d, order) for order in (1, j))
     assert 0 <= plain <= lattice <= theory.robustness_limit(n, k, d) <= 1
-    plain, lattice = theory.consistency_bound(n, k, d), theory.consistency_bound(n, k, d, j)
+    plain, lattice = (theory.consistency_bound(n, k, d, order) for order in (1, j))
     assert 0 <= plain <= lattice <= theory.expected_consistency(n, k, d, j)
-    assert theory.expected_consistency(n, k, d) <= theory.expected_consistency(n, k, d, j)
+    assert theory.expected_consistency(n, k, d, order=1) <= theory.expected_consistency(n, k, d, j)
     assert theory.expected_consistency(n, k, d, j) <= theory.consistency_limit(n, k, d) <= 1
 
 
@@ -358,15 +385,13 @@ def test_crop_size_is_truly_the_largest(
 
 
 def test_crop_size_looks_past_a_dip() -> None:
-    low, high = (
-        theory.robustness_bound(256, k, 1, theory.lattice_order(256, k)) for k in (136, 137)
-    )
+    low, high = (theory.robustness_bound(256, k, 1) for k in (136, 137))
     assert low < high  # the order rises from 1 to 2: a larger crop with a better promise
     assert theory.crop_size_for(256, 1, high) >= 137
 
 
 def test_crop_size_reads_a_float_as_its_decimal() -> None:
-    assert theory.robustness_bound(100, 63, 1) == Fraction(36, 40) ** 2 == Fraction("0.81")
+    assert theory.robustness_bound(100, 63, 1, order=1) == Fraction(36, 40) ** 2 == Fraction("0.81")
     assert theory.crop_size_for(100, 1, 0.81, order=1) == 63
     assert theory.crop_size_for(100, 1, np.float32(0.81), order=1) == 63  # type: ignore[arg-type]
     assert theory.crop_size_for(100, 0, 1) == 100
@@ -395,7 +420,7 @@ def test_pairs_are_read_from_every_kind_of_int() -> None:
     assert as_pair((-3, 2), "shift", minimum=None) == (-3, 2)
     assert all(type(side) is int for side in as_pair(np.array([3, 4], np.uint8)[1], "k"))
     sizes = np.int32(224), (140, np.int64(140)), np.int8(1)
-    assert theory.robustness_bound(*sizes) == Fraction(83, 87) ** 2  # type: ignore[arg-type]
+    assert theory.robustness_bound(*sizes, order=1) == Fraction(83, 87) ** 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [1.0, True, "7", None, (3, 2.5), (True, 3), Fraction(3), {3, 4}])

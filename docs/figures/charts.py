@@ -26,7 +26,7 @@ def _guarantee(axes: Axes) -> None:
         axes.plot(
             sizes, [_lattice_bound(k, delta) for k in sizes], color=colour, label=f"D = {delta}"
         )
-        paper = [theory.robustness_bound(N, k, delta) for k in sizes]
+        paper = [theory.robustness_bound(N, k, delta, order=1) for k in sizes]
         limit = [theory.robustness_limit(N, k, delta) for k in sizes]
         axes.plot(sizes, paper, color=colour, lw=1, ls="--")
         axes.plot(sizes, limit, color=colour, lw=1, ls=":")
@@ -36,7 +36,7 @@ def _guarantee(axes: Axes) -> None:
 
 
 def _lattice_bound(k: int, delta: int) -> Fraction:
-    return theory.robustness_bound(N, k, delta, theory.lattice_order(N, k))
+    return theory.robustness_bound(N, k, delta)
 
 
 def stride() -> str:

@@ -35,10 +35,9 @@ def _row(n: int, k: int) -> list[str]:
 
 
 def _cell(n: int, k: int, delta: int) -> str:
-    order = theory.lattice_order(n, k)
     shares = (
+        theory.robustness_bound(n, k, delta, order=1),
         theory.robustness_bound(n, k, delta),
-        theory.robustness_bound(n, k, delta, order),
         theory.robustness_limit(n, k, delta),
     )
     return f"{GAP}/{GAP}".join(f"{100 * float(share):.1f}" for share in shares)

@@ -59,12 +59,12 @@ def _bounds(n: Pair, k: Pair, deltas: Iterable[int], order: Pair | None) -> dict
         {
             "delta": d,
             "robustness": {
-                "paper": float(theory.robustness_bound(n, k, d)),
+                "paper": float(theory.robustness_bound(n, k, d, order=1)),
                 "lattice": float(theory.robustness_bound(n, k, d, j)),
                 "limit": float(theory.robustness_limit(n, k, d)),
             },
             "consistency": {
-                "paper": float(theory.consistency_bound(n, k, d)),
+                "paper": float(theory.consistency_bound(n, k, d, order=1)),
                 "lattice": float(theory.consistency_bound(n, k, d, j)),
             },
         }

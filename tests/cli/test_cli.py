@@ -122,12 +122,12 @@ def test_bound_as_json_is_exact(order: tuple[int, int] | None) -> None:
     for row in content["rows"]:
         d = row["delta"]
         assert row["robustness"] == {
-            "paper": float(theory.robustness_bound(n, k, d)),
+            "paper": float(theory.robustness_bound(n, k, d, order=1)),
             "lattice": float(theory.robustness_bound(n, k, d, j)),
             "limit": float(theory.robustness_limit(n, k, d)),
         }
         assert row["consistency"] == {
-            "paper": float(theory.consistency_bound(n, k, d)),
+            "paper": float(theory.consistency_bound(n, k, d, order=1)),
             "lattice": float(theory.consistency_bound(n, k, d, j)),
         }
 
