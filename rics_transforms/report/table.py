@@ -32,7 +32,9 @@ def named_reports(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[st
 
 
 def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
-    """The rows of a report as a `rich` table, in fractions, with the values of other reports.
+    """The rows of a report as a `rich` table, in percent, with the values of other reports.
+
+    Its words are not broken: where they do not fit, the table is wider than its console.
 
     Args:
         report: what to show.
@@ -61,18 +63,28 @@ def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
     cells = tabulate(report.settings, report.rows, len(report.records), name, beside)
     out = Table(
         title=escape(cells.title), caption=escape(cells.caption), box=box.SIMPLE_HEAD,
-        pad_edge=False, show_edge=False,
+        pad_edge=False, show_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
-    for name in cells.header:
-        kept = name and name not in rest
+    columns = zip(*(line.cells for line in cells.lines), strict=True)
+    for name, texts in zip(cells.header, columns, strict=True):
+        wraps = name == "" or name in (first, *rest)
         out.add_column(
-            escape(name), justify="left" if name in LEFT else "right", no_wrap=bool(kept),
-            overflow="fold" if name in rest else "ellipsis",
+            escape(name), justify="left" if name in LEFT else "right", no_wrap=not wraps,
+            min_width=max(_longest(text, wraps) for text in (name, *texts)),
         )  # fmt: skip
     for line in cells.lines:
         columns = zip(cells.header, line.cells, strict=True)
         out.add_row(*(_styled(name, text, line.verdict) for name, text in columns))
     return out
+
+
+def _longest(text: str, wraps: bool) -> int:
+    """The width of a text, or of its longest word, indented where it is."""
+    from rich.cells import cell_len
+
+    words = text.split() if wraps else [text]
+    indent = text[: len(text) - len(text.lstrip())] if wraps else ""
+    return max((cell_len(indent + word) for word in words), default=0)
 
 
 _STYLES = {"holds": "green", "undecided": "yellow", "violated": "bold red"}

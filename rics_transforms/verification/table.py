@@ -100,7 +100,7 @@ def tabulate(
     name: str = "value",
     others: Mapping[str, Sequence[Row]] | None = None,
 ) -> Table:
-    """The table of some rows, in fractions.
+    """The table of some rows, in percent.
 
     Args:
         settings: of the rows.
@@ -114,7 +114,7 @@ def tabulate(
     verdict = ("verdict",) if promised else ()
     header = ("", "shift", name, "95 % interval", *promised, *verdict, *beside)
     lines = (_line(label, row, promised, beside, len(header)) for label, row in _labelled(rows))
-    caption = f"{count(images, 'image')}: {settings.source}"
+    caption = f"In percent; {count(images, 'image')}: {settings.source}"
     if note := unpromised(settings):
         caption += f"\n{note}"
     return Table(title(settings), caption, header, tuple(lines))
@@ -139,7 +139,7 @@ def _line(
 ) -> Line:
     if row is None:
         return Line((label, *[""] * (columns - 1)))
-    interval = f"{row.ci_low:.3f} to {row.ci_high:.3f}"
+    interval = f"{_number(row.ci_low)} to {_number(row.ci_high)}"
     promised = [_number(getattr(row, name)) for name in theory]
     verdict = [row.verdict or ""] if theory else []
     matches = (find(rows, row.key) for rows in others.values())
@@ -149,7 +149,7 @@ def _line(
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 # --- words ---------------------------------------------------------------------------------------

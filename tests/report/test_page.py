@@ -291,7 +291,7 @@ def test_texts_of_the_caller_are_only_texts(hostile: str) -> None:
     odd = replace(report, settings=replace(report.settings, source=hostile, model=hostile))
     text = Page(as_html(odd, images, [report])).text
     assert text.count(hostile) >= 6
-    assert printed(odd).count(hostile) == 2
+    assert " ".join(printed(odd).split()).count(hostile) == 2
 
 
 # --- the terminal --------------------------------------------------------------------------------
@@ -308,11 +308,12 @@ def test_the_table_has_a_line_per_row(report: ShiftReport, centre: ShiftReport) 
     for row in report.rows:
         once = row.metric in ("accuracy", "top5_accuracy")
         numbers = [x for x in (row.bound, row.limit) if x is not None]
-        cells = ["none" if once else f"{row.delta} px", f"{row.value:.3f}"]
-        cells += [f"{row.ci_low:.3f} to {row.ci_high:.3f}", *(f"{x:.3f}" for x in numbers)]
+        cells = ["none" if once else f"{row.delta} px", f"{100 * row.value:.1f}"]
+        cells += [f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"]
+        cells += [f"{100 * x:.1f}" for x in numbers]
         cells += [row.verdict] if row.verdict else []
         beside = [r for r in centre.rows if r.key == row.key]
-        cells += [f"{r.value:.3f}" for r in beside]
+        cells += [f"{100 * r.value:.1f}" for r in beside]
         assert any(line.endswith(" ".join(cells)) for line in (" ".join(x.split()) for x in lines))
 
 
@@ -322,6 +323,16 @@ def test_the_table_fits_into_100_columns(report: ShiftReport, centre: ShiftRepor
     rows = sum(line.count("verdict") for line in text.splitlines())
     several = sum(row.startswith("  ") for row in text.splitlines())
     assert rows == 1 and several >= 12
+
+
+def test_no_word_of_the_table_is_broken_at_80_columns(
+    report: ShiftReport, centre: ShiftReport
+) -> None:
+    text = printed(report, centre, width=80)
+    assert {"adversarial", "robustness", "neighbour", "undecided", "CenterCrop"} <= set(
+        text.split()
+    )
+    assert "\u2026" not in text and max(map(len, text.splitlines())) <= 80
 
 
 def test_columns_of_theory_are_there_if_something_is_promised(

@@ -38,9 +38,9 @@ def report() -> ShiftReport:
 
 def cells_of(row: Row) -> list[str]:
     once = row.metric in ("accuracy", "top5_accuracy")
-    cells = ["none" if once else f"{row.delta} px", f"{row.value:.3f}"]
-    cells += [f"{row.ci_low:.3f} to {row.ci_high:.3f}"]
-    cells += [f"{x:.3f}" for x in (row.bound, row.limit) if x is not None]
+    cells = ["none" if once else f"{row.delta} px", f"{100 * row.value:.1f}"]
+    cells += [f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"]
+    cells += [f"{100 * x:.1f}" for x in (row.bound, row.limit) if x is not None]
     return cells + ([row.verdict] if row.verdict else [])
 
 
@@ -75,7 +75,7 @@ def test_the_text_has_a_line_per_row(report: ShiftReport) -> None:
     for row in report.rows:
         assert any(line.endswith(" ".join(cells_of(row))) for line in lines)
     assert "crops of 10 \u00d7 10 out of 16 \u00d7 16 px, model model" in lines[0]
-    assert lines[-1] == "9 images: given by the caller"
+    assert lines[-1] == "In percent; 9 images: given by the caller"
 
 
 def test_the_columns_of_the_text_are_aligned(report: ShiftReport) -> None:
