@@ -32,16 +32,16 @@ from uuid import uuid4
 import PIL.ImageOps
 import torch
 
-from rics_transforms._arguments import as_int, as_pair, require_name
+from rics_transforms._arguments import as_int, as_pair, by, require_name
 from rics_transforms._version import __version__
 from rics_transforms.data.files import (
     FORMATS,
     central,
     encode,
-    find_images,
     open_image,
     resize_shorter,
 )
+from rics_transforms.data.sources import Sources, find_sources
 from rics_transforms.engine.scores import FunctionScore, Score, get_score
 from rics_transforms.transform import locate
 
@@ -91,54 +91,56 @@ class Recipe:
     k: tuple[int, int]
     score: Score
     resize: int | None
-    field: tuple[int, int] | None
+    n: tuple[int, int] | None
     format: str
 
     def settings(self) -> dict[str, Any]:
         """The settings that all runs into one folder must share."""
         score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
-        field = None if self.field is None else list(self.field)
-        mine = {"k": list(self.k), "score": score, "resize": self.resize, "field": field}
+        n = None if self.n is None else list(self.n)
+        mine = {"k": list(self.k), "score": score, "resize": self.resize, "n": n}
         return {**mine, "format": self.format, "version": __version__}
 
 
 class _Job(NamedTuple):
-    source: Path
+    path: Path
     target: Path
     name: str
     recipe: Recipe
 
 
 def crop_folder(
-    source: str | Path,
+    source: Sources,
     target: str | Path,
     k: int | Sequence[int],
     *,
     score: str | Score = "lattice",
     resize: int | None = None,
-    field: int | Sequence[int] | None = None,
+    n: int | Sequence[int] | None = None,
     format: str = "png",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> FolderReport:
     """Crop every image of a folder and of the folders in it.
 
-    An image is turned upright (EXIF), resized, centre-cropped to the field, and RICS chooses the
-    crop within the field. A crop keeps the pixels, colour mode, transparency and ICC profile of its
-    image but no other metadata; of several frames, the first is taken. Each file is decoded again
-    before it is kept. If `format` cannot hold an image (CMYK in PNG, grey in WebP), the crop
+    An image is turned upright (EXIF), resized, centre-cropped to n pixels, and RICS chooses the
+    crop within that window. A crop keeps the pixels, colour mode, transparency and ICC profile of
+    its image but no other metadata; of several frames, the first is taken. Each file is decoded
+    again before it is kept. If `format` cannot hold an image (CMYK in PNG, grey in WebP), the crop
     becomes PNG, or TIFF if PNG cannot hold it either.
 
     Run it again with the same arguments to resume after an interruption, or after adding images.
     Only one run at a time may write to a target folder.
 
     Args:
-        source: folder of images; names that begin with a dot are left out.
+        source: folder of images, of which names that begin with a dot are left out; or an image
+            file; or several of them.
         target: folder for the crops: new, empty, or from an earlier run.
         k: side of the crop in pixels, or (height, width).
         score: a name, with options as in "lattice:order=2", or a `Score`.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
-        field: side of the centred field in pixels, or (height, width), in which RICS chooses.
+        n: side of the centred window in pixels, or (height, width), in which RICS chooses.
+            Default: the whole image.
         format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
             these or "bmp", else "png".
         workers: number of processes; by default one per processor, fewer for few images.
@@ -160,14 +162,14 @@ def crop_folder(
         >>> crop_folder(folder / "in", folder / "out", 32).written[0].crop
         'noise.png.png'
     """
-    source, target = Path(source), Path(target)
-    recipe = _recipe(k, score, resize, field, format)
+    target = Path(target)
+    recipe = recipe_of(k, score=score, resize=resize, n=n, format=format)
     processes = None if workers is None else as_int(workers, "workers", 1)
-    names = find_images(source, leave_out=target)
+    names = find_sources(source, leave_out=target)
     _claim(target, recipe.settings())
     known = _read_origins(target)
     done = {name for name in names if name in known and (target / known[name].crop).exists()}
-    jobs = [_Job(source, target, name, recipe) for name in names if name not in done]
+    jobs = [_Job(file, target, name, recipe) for name, file in names.items() if name not in done]
     written, failures = _run(jobs, processes or _worth(len(jobs)), target, known, progress)
     return FolderReport(tuple(written), len(done), tuple(failures))
 
@@ -175,20 +177,26 @@ def crop_folder(
 # --- arguments -----------------------------------------------------------------------------------
 
 
-def _recipe(
+def recipe_of(
     k: int | Sequence[int],
-    score: str | Score,
-    resize: int | None,
-    field: int | Sequence[int] | None,
-    format: str,
+    *,
+    score: str | Score = "lattice",
+    resize: int | None = None,
+    n: int | Sequence[int] | None = None,
+    format: str = "png",
 ) -> Recipe:
-    size, room = as_pair(k, "k"), None if field is None else as_pair(field, "field")
+    """How `crop_folder` makes a crop of an image, for the same arguments.
+
+    Raises:
+        TypeError, ValueError: for arguments out of range.
+    """
+    size, room = as_pair(k, "k"), None if n is None else as_pair(n, "n")
     side = None if resize is None else as_int(resize, "resize", 1)
     require_name("format", format, CHOICES)
     if room and (size[0] > room[0] or size[1] > room[1]):
-        raise ValueError(f"Expected `k` to be at most the `field` {room}, but got {size}.")
+        raise ValueError(f"Expected `k` to be at most `n` {room}, but got {size}.")
     if side and room and side < min(room):
-        raise ValueError(f"Expected `resize` to be at least the `field` {room}, but got {side}.")
+        raise ValueError(f"Expected `resize` to be at least `n` {room}, but got {side}.")
     return Recipe(size, get_score(score), side, room, format)
 
 
@@ -314,11 +322,11 @@ def _end_with_parent() -> None:
 def _crop(job: _Job) -> Origin | Failure:
     """Crop one image: errors in reading it are returned as a Failure, errors in writing raised."""
     try:
-        crop, origin, source_format = crop_file(job.source / job.name, job.recipe)
+        crop, origin, source_format = crop_file(job.path, job.recipe)
         wished = job.recipe.format
         suffix, content = encode(crop, _kept(source_format) if wished == "keep" else wished)
     except Exception as error:  # a broken file can make a decoder raise anything
-        return Failure(job.name, _reason(error))
+        return Failure(job.name, reason_of(error))
     result = f"{job.name}.{suffix}"
     if not (path := job.target / result).exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -330,7 +338,8 @@ def _kept(source_format: str) -> str:
     return next((s for s, options in FORMATS.items() if options["format"] == source_format), "png")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why an image has no crop, in a line."""
     if isinstance(error, PIL.UnidentifiedImageError):
         return "not an image, or of an unknown format"
     return " ".join(str(error).split()) or type(error).__name__
@@ -344,9 +353,17 @@ def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[
     image, source_format = open_image(path)
     if recipe.resize:
         image = resize_shorter(image, recipe.resize)
-    field, (y, x) = central(image, recipe.field)
-    top, left = locate(field, recipe.k, score=recipe.score).tolist()
+    _require_room((image.height, image.width), recipe)
+    window, (y, x) = central(image, recipe.n)
+    top, left = locate(window, recipe.k, score=recipe.score).tolist()
     height, width = recipe.k
-    crop = field.crop((left, top, left + width, top + height))
+    crop = window.crop((left, top, left + width, top + height))
     crop.info = {x: image.info[x] for x in ("icc_profile", "transparency") if x in image.info}
     return crop, (y + top, x + left), source_format
+
+
+def _require_room(size: tuple[int, int], recipe: Recipe) -> None:
+    """Raise the same error for all images that are too small, so that they can be counted."""
+    name, needed = ("n", recipe.n) if recipe.n else ("k", recipe.k)
+    if size[0] < needed[0] or size[1] < needed[1]:
+        raise ValueError(f"smaller than `{name}`, {by(needed)} px; enlarge it with `resize`")

@@ -137,7 +137,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["k", "resize", "field", "workers"])
+@pytest.mark.parametrize("name", ["k", "resize", "n", "workers"])
 def test_ints_of_a_folder_of_crops(folder: Path, name: str) -> None:
     source, options = folder / "in", {"k": 9, "workers": 1}
     for wrong in WRONG:

@@ -155,9 +155,9 @@ def test_colour_profiles_are_kept(tmp_path: Path, format: str) -> None:
     assert opened(tmp_path / "out" / f"a.jpg.{format}").info["icc_profile"] == profile
 
 
-def test_resize_and_field_are_those_of_torchvision(tmp_path: Path) -> None:
+def test_resize_and_window_are_those_of_torchvision(tmp_path: Path) -> None:
     path = save(noise(size=(61, 47)), tmp_path / "in" / "a.png")
-    crop_folder(tmp_path / "in", tmp_path / "out", K, resize=40, field=(33, 38), score="hash")
+    crop_folder(tmp_path / "in", tmp_path / "out", K, resize=40, n=(33, 38), score="hash")
     resize = v2.Resize(40, interpolation=v2.InterpolationMode.BICUBIC)
     pipeline = v2.Compose([resize, v2.CenterCrop((33, 38)), RICSCrop(K, score="hash")])
     assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(pipeline(opened(path)))
@@ -270,7 +270,7 @@ def test_failures_are_listed_and_the_rest_is_done(photos: Path, tmp_path: Path) 
     assert reasons.keys() == {"text.png", "torn.png", "small.png", "deep.png"}
     assert "not an image" in reasons["text.png"]
     assert "truncated" in reasons["torn.png"]
-    assert "at most the image size (99, 23), but got (20, 24)" in reasons["small.png"]
+    assert reasons["small.png"] == "smaller than `k`, 20 x 24 px; enlarge it with `resize`"
     assert "16 bits" in reasons["deep.png"]
     assert len(report.written) == len(origins(tmp_path / "out")) == 10
 
@@ -336,7 +336,7 @@ def test_origins_survive_a_torn_journal(photos: Path, tmp_path: Path, cut_off: s
     [
         ({"score": "hash"}, "`score`"),
         ({"resize": 30}, "`resize` was None and is 30"),
-        ({"field": 28}, r"`field` was None and is \[28, 28\]"),
+        ({"n": 28}, r"`n` was None and is \[28, 28\]"),
         ({"format": "webp"}, "`format` was 'png' and is 'webp'"),
     ],
 )
@@ -403,7 +403,7 @@ def test_folders_that_cannot_be_meant(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="Expected images in .*empty"):
         run(tmp_path / "empty", tmp_path / "out")
-    with pytest.raises(ValueError, match="Expected a folder of images, but got .*none"):
+    with pytest.raises(ValueError, match="of images or an image file, but got .*none"):
         run(tmp_path / "none", tmp_path / "out")
     with pytest.raises(ValueError, match="Expected another folder for the crops"):
         run(photos, photos)
@@ -423,8 +423,8 @@ def test_crops_within_the_source_are_no_images(photos: Path) -> None:
     [
         ({"workers": 0}, "`workers` to be a positive int"),
         ({"resize": 0}, "`resize` to be a positive int"),
-        ({"resize": 10, "field": 32}, "`resize` to be at least the `field`"),
-        ({"field": (19, 40)}, r"`k` to be at most the `field` \(19, 40\)"),
+        ({"resize": 10, "n": 32}, "`resize` to be at least `n`"),
+        ({"n": (19, 40)}, r"`k` to be at most `n` \(19, 40\)"),
         ({"format": "jpg"}, "`format` to be one of keep, png, tif, webp"),
         ({"score": "latice"}, "did you mean 'lattice'"),
     ],

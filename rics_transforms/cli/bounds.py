@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, as_size, percent, show_table, side, size_option
+from rics_transforms.cli.shared import (
+    Pair,
+    as_size,
+    percent,
+    print_json,
+    show_table,
+    side,
+    size_option,
+)
 
 
 @click.command()
@@ -27,7 +34,7 @@ from rics_transforms.cli.shared import Pair, as_size, percent, show_table, side,
     type=click.FloatRange(0, 1, min_open=True),
     help="Instead of --k: the largest k whose robustness reaches this fraction.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Fractions from 0 to 1 instead of a table.")
+@shared.as_json
 def bound(
     n: Pair,
     k: Pair | None,
@@ -46,7 +53,7 @@ def bound(
         raise click.UsageError("Give either --k or --target.")
     content = _bounds(n, k, deltas, order) if k else _sizes(n, deltas, order, target)
     if as_json:
-        click.echo(json.dumps(content, indent=2))
+        print_json(content)
     else:
         _show_bounds(content) if k else _show_sizes(content)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, one_line, percent, progress_bar, show_table, side
+from rics_transforms.cli.shared import (
+    Pair,
+    one_line,
+    percent,
+    print_json,
+    progress_bar,
+    show_table,
+    side,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=shared.PATH)
 @shared.window_size
 @shared.crop_size
 @click.option(
@@ -36,14 +43,14 @@ if TYPE_CHECKING:
 @click.option("--csv", "form", flag_value="csv", help="One line per image.")
 @shared.one_thread()
 def certify(
-    path: Path | None, n: Pair | None, k: Pair, delta: int, score: str, form: str | None
+    paths: tuple[Path, ...], n: Pair | None, k: Pair, delta: int, score: str, form: str | None
 ) -> None:
     """Certify every image: does any shift within delta change its crop?
 
-    The scenes are the images below the folder PATH, resized to a shorter side of n plus twice
-    delta; without PATH, tiles of the photographs that ship with scikit-image. Certificates are
-    exact and hold for every model. Stability is the probability of the same from the middle window
-    alone, as a deployed model sees it.
+    The scenes are the images below the folder PATH, or image files, resized to a shorter side of n
+    plus twice delta; without PATH, tiles of the photographs that ship with scikit-image.
+    Certificates are exact and hold for every model. Stability is the probability of the same from
+    the middle window alone, as a deployed model sees it.
     """
     from rics_transforms import RICSCrop
     from rics_transforms.data import photos
@@ -53,7 +60,7 @@ def certify(
     if note := no_robustness(n, k, [delta]):
         click.echo(note, err=True)
     transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
-    scenes = photos.scenes(side) if path is None else photos.folder_scenes(path, side)
+    scenes = photos.folder_scenes(paths, side) if paths else photos.scenes(side)
     rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:
         for name, scene in scenes:
@@ -62,14 +69,14 @@ def certify(
     for name in scenes.unreadable:
         click.echo(one_line(f"Left out as unreadable: {name}"), err=True)
     if not rows:
-        raise ValueError(f"Expected images that can be read in {str(path)!r}, but found none.")
+        raise ValueError("Expected images that can be read, but got none.")
     if form == "csv":
         table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
     elif form == "json":
         settings = {"n": n, "k": k, "delta": delta, "score": score}
-        click.echo(json.dumps({**settings, **_summary(rows), "images": rows}, indent=2))
+        print_json({**settings, **_summary(rows), "images": rows})
     else:
         _show(rows, n, k, delta)
 
@@ -106,7 +113,7 @@ def _show(rows: list[dict[str, Any]], n: Pair, k: Pair, delta: int) -> None:
             one_line(row["id"]),
             "yes" if row["certified"] else "no",
             "" if row["certified"] else f"{row['breaks_at']} px",
-            f"{row['stability']:.3f}",
+            percent(row["stability"]),
         ]
         for row in rows
     ]

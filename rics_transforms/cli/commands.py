@@ -11,6 +11,7 @@ from rics_transforms.cli.certificates import certify
 from rics_transforms.cli.crops import crop
 from rics_transforms.cli.explanation import explain
 from rics_transforms.cli.exports import export
+from rics_transforms.cli.locations import locate
 from rics_transforms.cli.shared import Commands
 from rics_transforms.cli.verification import report, verify
 
@@ -21,5 +22,5 @@ def rics() -> None:
     """Robust Inference by Crop Selection: shift-robust crops, and what they guarantee."""
 
 
-for command in (bound, certify, crop, explain, export, report, verify):
+for command in (bound, certify, crop, explain, export, locate, report, verify):
     rics.add_command(command)

@@ -1,4 +1,4 @@
-"""`rics crop`: the crops of a folder of images."""
+"""`rics crop`: the crops of images, in a folder."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import UserError, one_line, progress_bar, size_option
+from rics_transforms.cli.shared import (
+    UserError,
+    one_line,
+    print_failures,
+    print_json,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from rics_transforms.folder import FolderReport
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="IN...", nargs=-1, required=True, type=shared.PATH)
+@click.argument("target", metavar="OUT", type=shared.PATH)
 @shared.crop_size
-@click.option(
-    "--resize",
-    type=click.IntRange(1),
-    metavar="PX",
-    help="First resize the shorter side to this many pixels (antialiased bicubic).",
-)
-@size_option("--field", "Then choose the crop within a centred field of this size in pixels.")
+@shared.resize
+@shared.centred_size
 @shared.score
 @click.option(
     "--format",
@@ -40,14 +41,16 @@ if TYPE_CHECKING:
     metavar="COUNT",
     help="Processes. Default: one per processor, fewer for few images.",
 )
+@shared.as_json
 @shared.one_thread()
-def crop(source: Path, target: Path, **options: Any) -> None:
-    """Crop the images in the folder IN, and in the folders in it, into the folder OUT.
+def crop(sources: tuple[Path, ...], target: Path, as_json: bool, **options: Any) -> None:
+    """Crop images into the folder OUT: those in the folder IN and in the folders in it, or files.
 
     a/b.jpg becomes a/b.jpg.png: upright (EXIF), with its colour mode and ICC profile, without other
     metadata, of several frames the first. What the format cannot hold without loss (CMYK in PNG,
-    grey in WebP) becomes PNG or else TIFF. Files are images by their suffix; hidden ones are left
-    out. OUT/origins.csv says where each crop lies, in pixels of the upright, resized image.
+    grey in WebP) becomes PNG or else TIFF. In folders, files are images by their suffix, and hidden
+    ones are left out. OUT/origins.csv says where each crop lies, in pixels of the upright, resized
+    image.
 
     Run the same command again to go on after an interruption: what is done is skipped. Exit code 1
     if there are images that could not be cropped.
@@ -58,15 +61,25 @@ def crop(source: Path, target: Path, **options: Any) -> None:
 
     try:
         with progress_bar("Cropping") as progress:
-            report = crop_folder(source, target, **options, progress=progress)
+            report = crop_folder(sources, target, **options, progress=progress)
     except BrokenExecutor:
         raise UserError(
             "a worker process died, perhaps because memory ran out; finished crops are kept, so "
             "run the same command again with fewer --workers"
         ) from None
-    _show_crops(report, target)
+    _print_crops(report) if as_json else _show_crops(report, target)
     if report.failures:
         sys.exit(1)
+
+
+def _print_crops(report: FolderReport) -> None:
+    print_json(
+        {
+            "written": [origin._asdict() for origin in report.written],
+            "skipped": report.skipped,
+            "failures": [failure._asdict() for failure in report.failures],
+        }
+    )
 
 
 def _show_crops(report: FolderReport, target: Path) -> None:
@@ -76,5 +89,4 @@ def _show_crops(report: FolderReport, target: Path) -> None:
     if len(kinds := sorted(set(suffixes))) > 1:
         counts = ", ".join(f"{suffixes.count(kind)} {kind}" for kind in kinds)
         click.echo(f"Formats, by what holds each image without loss: {counts}.")
-    for failure in report.failures:
-        click.echo(one_line(f"Failed: {failure.path}: {failure.reason}"), err=True)
+    print_failures(report.failures)

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line
+from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line, print_json
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=shared.FILE)
 @shared.crop_size
 @click.option(
     "--score",
@@ -37,10 +37,11 @@ from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=shared.PATH,
     metavar="FILE",
     help="Default: the image's name followed by -rics.png, in the current folder.",
 )
+@shared.as_json
 def explain(
     image: Path,
     k: Pair,
@@ -48,6 +49,7 @@ def explain(
     n: int | None,
     shift: int,
     output: Path | None,
+    as_json: bool,
 ) -> None:
     """Draw which crop of IMAGE is chosen, and why: the image, its score map, the crop."""
     from rics_transforms.data.files import central, open_image, resize_shorter
@@ -61,4 +63,7 @@ def explain(
         scene = central(resize_shorter(scene, side), (side, side))[0]
     path = output or Path(f"{image.stem}-rics.png")
     draw(scene, k, names, shift=shift).savefig(path)
-    click.echo(one_line(f"Figure: {path}"))
+    if as_json:
+        print_json({"figure": path, "k": k, "n": n, "shift": shift, "scores": names})
+    else:
+        click.echo(one_line(f"Figure: {path}"))

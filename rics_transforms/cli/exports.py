@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, UserError, one_line, side
+from rics_transforms.cli.shared import Pair, UserError, one_line, print_json, side
 
 
 def as_batch(text: str) -> int | None:
@@ -22,7 +22,7 @@ def as_batch(text: str) -> int | None:
 
 
 @click.command()
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=shared.PATH)
 @shared.crop_size
 @shared.image_size
 @click.option(
@@ -48,7 +48,10 @@ def as_batch(text: str) -> int | None:
     help="Images per call: any number, or a fixed one.",
 )
 @click.option("--channels", type=click.IntRange(1), default=3, show_default=True)
-def export(target: Path, k: Pair, n: Pair, score: str, shifts: str, **options: Any) -> None:
+@shared.as_json
+def export(
+    target: Path, k: Pair, n: Pair, score: str, shifts: str, as_json: bool, **options: Any
+) -> None:
     """Write the transform as a graph into the file OUT, such as crop.onnx or crop.pt2.
 
     The graph takes uint8 images [B, C, H, W] of n pixels and returns their crops of k pixels and
@@ -63,6 +66,9 @@ def export(target: Path, k: Pair, n: Pair, score: str, shifts: str, **options: A
         written = export_graph(transform, target, n=n, **options)
     except RuntimeError as error:
         raise UserError(one_line(str(error))) from error
+    if as_json:
+        print_json(written._asdict())
+        return
     equal = f"equal to the library on {written.verified} images"
     state = equal if written.verified else "not checked, since onnxruntime is not installed"
     click.echo(one_line(f"{target}: {side(k)} px crops of {side(n)} px images, {state}."))

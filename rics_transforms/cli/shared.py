@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,11 +19,13 @@ from rics_transforms._arguments import by
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from rich.console import Console
+    from rich.table import Table
 
 Pair = tuple[int, int]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_LISTED = 3  # images that failed alike are counted, if there are more
+_WIDEST = 1000  # columns that a table may ask for
 _PATIENCE = 1.0  # seconds until a progress bar appears
 
 
@@ -28,6 +33,27 @@ class UserError(click.ClickException):
     """A line on stderr and exit code 2."""
 
     exit_code = 2
+
+
+class Interrupted(click.ClickException):
+    """What Ctrl-C leaves, and how to go on; exit code 130, as of other programs."""
+
+    exit_code = 130
+
+    def __init__(self, resumed: bool) -> None:
+        more = "; what is done is kept: run the same command again to go on" if resumed else ""
+        super().__init__(f"interrupted{more}.")
+
+
+_RESUMED = frozenset({"crop", "verify"})  # commands that go on where they stopped
+
+
+def _told(error: Exception) -> str:
+    """An error in words: of the system's, the file and the reason instead of a number."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [repr(os.fsdecode(x)) for x in (error.filename, error.filename2) if x is not None]
+        return ": ".join([" to ".join(names), error.strerror] if names else [error.strerror])
+    return str(error) or type(error).__name__
 
 
 class Commands(click.Group):
@@ -47,8 +73,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
+        except KeyboardInterrupt:
+            raise Interrupted(ctx.invoked_subcommand in _RESUMED) from None
         except (ImportError, OSError, TypeError, ValueError) as error:
-            raise UserError(one_line(str(error) or type(error).__name__)) from error
+            raise UserError(one_line(_told(error))) from error
 
 
 def as_size(text: str) -> Pair:
@@ -80,12 +108,27 @@ def size_option(name: str, help: str, **options: Any) -> Callable[[Command], Com
 
 SCORE_HELP = "A name, or a name with options: lattice:patch=hash,order=2."
 
+PATH: Any = click.Path(path_type=Path)
+FILE: Any = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 crop_size = size_option("--k", "Crop size in pixels.", required=True)
 image_size = size_option("--n", "Image size in pixels.", required=True)
 window_size = size_option(
     "--n", "Window size in pixels. Default: 8/7 of --k, rounded up: 256 for a --k of 224."
 )
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="As JSON, with fractions from 0 to 1."
+)
 score = click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+resize = click.option(
+    "--resize",
+    type=click.IntRange(1),
+    metavar="PX",
+    help="First resize the shorter side to this many pixels (antialiased bicubic).",
+)
+centred_size = size_option(
+    "--n", "Choose the crop within the centred window of this size. Default: the whole image."
+)
 deltas = click.option(
     "--delta",
     "deltas",
@@ -165,14 +208,34 @@ def show_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    print_table(table)
 
 
-def console() -> Console:
-    """The console for tables: as wide as the terminal, or 120 columns in a file."""
+def print_table(table: Table) -> None:
+    """Print as wide as the terminal, 120 columns in a file, and wider where words need it."""
     from rich.console import Console
+    from rich.measure import Measurement
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    least = Measurement.get(console, console.options.update(max_width=_WIDEST), table).minimum
+    (Console(width=least) if least > console.width else console).print(table)
+
+
+def print_json(content: object) -> None:
+    """Print what a program reads: fractions from 0 to 1, paths as text."""
+    click.echo(json.dumps(content, indent=2, default=str))
+
+
+def print_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """Print which images failed, and why, on stderr; many that failed alike, in one line."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in failures:
+        alike.setdefault(reason, []).append(name)
+    for reason, names in alike.items():
+        if len(names) > _LISTED:
+            names = [f"{len(names)} images, such as {names[0]}"]
+        for name in names:
+            click.echo(one_line(f"Failed: {name}: {reason}"), err=True)
 
 
 def percent(fraction: float | Fraction) -> str:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rics_transforms.cli import shared
-from rics_transforms.cli.shared import Pair, console, one_line, progress_bar, side, size_option
+from rics_transforms.cli.shared import (
+    Pair,
+    one_line,
+    print_json,
+    print_table,
+    progress_bar,
+    side,
+    size_option,
+)
 
 if TYPE_CHECKING:
     from rics_transforms.data.photos import Scenes
@@ -25,7 +33,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 
 
 @click.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=shared.PATH)
 @shared.window_size
 @shared.crop_size
 @shared.score
@@ -46,7 +54,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 )
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=shared.FILE,
     metavar="FILE",
     help="The model's weights, .safetensors or a state_dict. Default: pretrained ones.",
 )
@@ -82,13 +90,14 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=shared.PATH,
     metavar="DIR",
     required=True,
     help="Folder for report.html, report.json and the records.",
 )
+@shared.as_json
 def verify(
-    path: Path | None,
+    paths: tuple[Path, ...],
     n: Pair | None,
     k: Pair,
     score: str,
@@ -99,13 +108,15 @@ def verify(
     baseline: Pair | None,
     limit: int | None,
     output: Path,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Measure how often shifts change the crop, or a model's output, and compare with the bounds.
 
-    The scenes are the images below the folder PATH; without PATH, tiles of the photographs that
-    ship with scikit-image. Run the same command again to resume after an interruption: the
-    records in the output folder are kept. Exit code 1 if the measurement violates a bound.
+    The scenes are the images below the folder PATH, or image files; without PATH, tiles of the
+    photographs that ship with scikit-image. Run the same command again to resume after an
+    interruption: the records in the output folder are kept. Exit code 1 if the measurement violates
+    a bound.
     """
     from torchvision.transforms import v2
 
@@ -115,7 +126,7 @@ def verify(
     n = n or shared.window_for(k)
     _check_baseline(baseline, n)
     shift = as_shift(shifts, deltas)
-    scenes = _scenes(path, max(shift.room(n)), limit, labels)
+    scenes = _scenes(paths, max(shift.room(n)), limit, labels)
     rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
@@ -132,29 +143,30 @@ def verify(
 
     found = measured("Measuring", rule, RECORDS)
     others = [measured("Baseline", v2.CenterCrop(baseline), BASELINE)] if baseline else []
-    _show(found, others, output, scenes)
+    _show(found, others, output, scenes, as_json)
 
 
 _MODEL_OPTIONS = ("weights", "layer", "device", "autocast", "batch_size")
 
 
 @click.command()
-@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, required=True, type=shared.FILE)
 @click.option(
     "--baseline",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=shared.FILE,
     metavar="FILE",
     help="Records of the same images to compare with. May be given several times.",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=shared.PATH,
     metavar="DIR",
     required=True,
     help="Folder for report.html and report.json.",
 )
-def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> None:
+@shared.as_json
+def report(records: Sequence[Path], baseline: Sequence[Path], output: Path, as_json: bool) -> None:
     """Combine the records of one measurement, such as those of the parts of a data set.
 
     RECORDS are files that `rics verify` wrote with the same settings. Exit code 1 if the
@@ -163,7 +175,7 @@ def report(records: Sequence[Path], baseline: Sequence[Path], output: Path) -> N
     from rics_transforms.verification.results import ShiftReport
 
     others = [ShiftReport.load(*baseline)] if baseline else []
-    _show(ShiftReport.load(*records), others, output, None)
+    _show(ShiftReport.load(*records), others, output, None, as_json)
 
 
 # --- what goes in --------------------------------------------------------------------------------
@@ -210,21 +222,22 @@ class _Labelled:
         return first + self._scenes.source
 
 
-def _scenes(path: Path | None, size: int, limit: int | None, labels: str | None) -> _Labelled:
+def _scenes(paths: Sequence[Path], size: int, limit: int | None, labels: str | None) -> _Labelled:
     from rics_transforms.data import photos
 
-    if path is None:
-        if labels is not None:
-            raise click.UsageError("--labels needs a PATH.")
-        return _Labelled(photos.scenes(size), limit, lambda name: None)
-    return _Labelled(photos.folder_scenes(path, size), limit, _labels(path, labels))
+    if labels is not None and not paths:
+        raise click.UsageError("--labels needs a PATH.")
+    scenes = photos.folder_scenes(paths, size) if paths else photos.scenes(size)
+    return _Labelled(scenes, limit, _labels(paths, labels))
 
 
-def _labels(path: Path, labels: str | None) -> Callable[[str], int | None]:
+def _labels(paths: Sequence[Path], labels: str | None) -> Callable[[str], int | None]:
     if labels is None:
         return lambda name: None
     if labels == "folders":
-        names = sorted(folder.name for folder in path.iterdir() if folder.is_dir())
+        if len(paths) != 1 or not paths[0].is_dir():
+            raise click.UsageError("--labels folders needs one folder as PATH.")
+        names = sorted(folder.name for folder in paths[0].iterdir() if folder.is_dir())
         return lambda name: names.index(name.partition("/")[0])
     known = json.loads(Path(labels).read_text(encoding="utf-8"))
     if not isinstance(known, dict) or not all(type(x) is int for x in known.values()):
@@ -257,12 +270,20 @@ def _command() -> str:
 
 
 def _show(
-    found: ShiftReport, others: Sequence[ShiftReport], output: Path, scenes: _Labelled | None
+    found: ShiftReport,
+    others: Sequence[ShiftReport],
+    output: Path,
+    scenes: _Labelled | None,
+    as_json: bool,
 ) -> None:
     from rics_transforms.report import as_table, save
 
     page = save(found, output, scenes, others)
-    console().print(as_table(found, *others))
-    click.echo(one_line(f"Report: {page} and {page.with_name('report.json')}"))
+    if as_json:
+        baselines = [json.loads(other.to_json()) for other in others]
+        print_json({**json.loads(found.to_json()), "baselines": baselines, "page": page})
+    else:
+        print_table(as_table(found, *others))
+        click.echo(one_line(f"Report: {page} and {page.with_name('report.json')}"))
     if any(row.verdict == "violated" for row in found.rows):
         sys.exit(1)

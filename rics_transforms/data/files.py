@@ -72,19 +72,19 @@ def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
 
 
 def central(
-    image: PIL.Image.Image, field: tuple[int, int] | None
+    image: PIL.Image.Image, n: tuple[int, int] | None
 ) -> tuple[PIL.Image.Image, tuple[int, int]]:
-    """The centred field, and its (top, left) as in torchvision's `CenterCrop`.
+    """The centred window of n pixels, and its (top, left) as in torchvision's `CenterCrop`.
 
     Crops of files replace those of `CenterCrop`, whose place is rounded to even. Windows of scenes
     are placed by `rics_transforms.engine.images.middle` instead.
     """
-    if field is None:
+    if n is None:
         return image, (0, 0)
-    (height, width), (h, w) = (image.height, image.width), field
+    (height, width), (h, w) = (image.height, image.width), n
     if h > height or w > width:
         size = (height, width)
-        raise ValueError(f"Expected `field` to be at most the image size {size}, but got {field}.")
+        raise ValueError(f"Expected `n` to be at most the image size {size}, but got {n}.")
     top, left = round((height - h) / 2), round((width - w) / 2)
     return image.crop((left, top, left + w, top + h)), (top, left)
 

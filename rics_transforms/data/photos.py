@@ -13,7 +13,8 @@ from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import as_int
 from rics_transforms._extras import needs
-from rics_transforms.data.files import find_images, open_image
+from rics_transforms.data.files import open_image
+from rics_transforms.data.sources import Sources, as_paths, find_sources
 from rics_transforms.engine.images import middle
 
 Scene = tuple[str, Tensor]
@@ -152,22 +153,24 @@ def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator
 # --- a folder of images --------------------------------------------------------------------------
 
 
-def folder_scenes(path: str | Path, size: int) -> Scenes:
-    """One square scene per image of a folder: the centre, at a short side of `size`.
+def folder_scenes(path: Sources, size: int) -> Scenes:
+    """One square scene per image of a folder, or file: the centre, at a short side of `size`.
 
-    Files are found recursively by their suffix, hidden ones left out, and sorted. They are read one
-    by one: turned as their EXIF says, converted to RGB and resized (bicubic, antialiased). Files
-    that cannot be read are left out and listed by `unreadable` and in `source`.
+    Files of folders are found recursively by their suffix, hidden ones left out, and sorted. They
+    are read one by one: turned as their EXIF says, converted to RGB and resized (bicubic,
+    antialiased). Files that cannot be read are left out and listed by `unreadable` and in `source`.
 
     Args:
-        path: the folder.
+        path: the folder, or an image file, or several of them.
         size: side of a scene in pixels.
 
     Returns:
-        An iterable of ``(path below the folder, uint8 [3, size, size])``.
+        An iterable of ``(name, uint8 [3, size, size])``: the path below the folder, or a file's own
+        name.
 
     Raises:
-        ValueError: for a folder without images, or a size below 1.
+        ValueError: for a folder without images, what is neither, two images of one name, or a size
+            below 1.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -177,19 +180,20 @@ def folder_scenes(path: str | Path, size: int) -> Scenes:
         [('grey.png', torch.Size([3, 40, 40]))]
     """
     size = as_int(size, "size", 1)
-    root, names = Path(path), find_images(path)
+    files, paths = find_sources(path), [str(source) for source in as_paths(path)]
 
     def make(unreadable: list[str]) -> Iterator[Scene]:
-        for name in names:
+        for name, file in files.items():
             try:
-                scene = _centre(_open(root / name), size)
+                scene = _centre(_open(file), size)
             except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
                 unreadable.append(name)
             else:
                 yield name, scene
 
-    recipe = f"folder_scenes({str(path)!r}, {size})"
-    return Scenes(make, len(names), f"images of {root}", recipe)
+    recipe = f"folder_scenes({(paths[0] if len(paths) == 1 else paths)!r}, {size})"
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return Scenes(make, len(files), f"images of {paths[0]}{more}", recipe)
 
 
 def _centre(photo: PIL.Image.Image, size: int) -> Tensor:

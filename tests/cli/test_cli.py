@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -15,11 +16,13 @@ import PIL.Image
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from rich.table import Table
 
 import rics_transforms
-from rics_transforms import Lattice, RICSCrop, ShiftReport, theory
+from rics_transforms import Lattice, RICSCrop, ShiftReport, folder, theory
 from rics_transforms.cli import commands
-from rics_transforms.cli.shared import window_for
+from rics_transforms.cli.shared import print_table, window_for
+from rics_transforms.data.files import SUFFIXES
 from rics_transforms.data.photos import folder_scenes
 from rics_transforms.engine import native
 from rics_transforms.verification import run
@@ -62,7 +65,7 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["bound"], ["certify"], ["crop"], ["explain"], ["export"], ["report"], ["verify"]],
+    [[], *([name] for name in commands.rics.commands)],
     ids=str,
 )
 def test_help(command: list[str]) -> None:
@@ -180,14 +183,14 @@ def test_crop_and_crop_again(photos: Path, tmp_path: Path) -> None:
 
 
 def test_crop_hands_its_options_on(photos: Path, tmp_path: Path) -> None:
-    options = ["--resize", 40, "--field", "38x36", "--score", "lattice:patch=hash"]
+    options = ["--resize", 40, "--n", "38x36", "--score", "lattice:patch=hash"]
     rics("crop", photos, tmp_path / "out", "--k", 30, *options, "--format", "webp")
     settings = json.loads((tmp_path / "out" / ".rics-crop.json").read_text())
     assert settings == {
         "k": [30, 30],
         "score": repr(Lattice(patch="hash")),
         "resize": 40,
-        "field": [38, 36],
+        "n": [38, 36],
         "format": "webp",
         "version": rics_transforms.__version__,
     }
@@ -203,13 +206,71 @@ def test_crop_lists_failures(photos: Path, tmp_path: Path) -> None:
     assert "3 png, 1 tif" in result.stdout
 
 
+def test_images_that_are_all_too_small_are_counted_in_one_line(
+    photos: Path, tmp_path: Path
+) -> None:
+    for number in range(4):
+        PIL.Image.new("L", (40 + number, 30)).save(photos / f"{number}.png")
+    result = rics("crop", photos, tmp_path / "out", "--k", 600)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Failed: 7 images, such as 0.png: smaller than `k`, 600 x 600 px; enlarge it with "
+        "`resize`\n"
+    )
+
+
+def test_crop_takes_files(photos: Path, tmp_path: Path) -> None:
+    files = photos / "a.png", photos / "sub" / "c.png"
+    whole = json.loads(rics("crop", photos, tmp_path / "all", "--k", 30, "--json").stdout)
+    some = json.loads(rics("crop", *files, tmp_path / "some", "--k", 30, "--json").stdout)
+    assert [row["path"] for row in some["written"]] == ["a.png", "c.png"]
+    places = {row["path"]: (row["top"], row["left"]) for row in whole["written"]}
+    found = [(row["top"], row["left"]) for row in some["written"]]
+    assert found == [places["a.png"], places["sub/c.png"]]
+    assert (some["skipped"], some["failures"]) == (0, [])
+    (photos / "c.png").write_bytes(files[1].read_bytes())
+    twice = refused("crop", photos / "c.png", files[1], tmp_path / "two", "--k", 30)
+    assert "Expected images of different names" in twice
+
+
 def test_crop_refuses(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "found none" in refused("crop", tmp_path / "empty", tmp_path / "out", "--k", 30)
-    assert "Expected a folder" in refused("crop", tmp_path / "none", tmp_path / "out", "--k", 30)
+    assert "or an image file" in refused("crop", tmp_path / "none", tmp_path / "out", "--k", 30)
     assert "'--workers'" in refused("crop", photos, tmp_path / "out", "--k", 3, "--workers", 0)
     (tmp_path / "file").write_text("")
     assert "file" in refused("crop", photos, tmp_path / "file", "--k", 30)
+
+
+# --- locate --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--resize", 40, "--n", "38x36", "--score", "hash"]])
+def test_locate_says_where_crop_cuts(photos: Path, tmp_path: Path, options: list[object]) -> None:
+    rics("crop", photos, tmp_path / "out", "--k", 30, *options)
+    with (tmp_path / "out" / "origins.csv").open(newline="") as file:
+        expected = [(row["path"], row["top"], row["left"]) for row in csv.DictReader(file)]
+    told = json.loads(rics("locate", photos, "--k", 30, *options, "--json").stdout)
+    found = [(row["id"], str(row["top"]), str(row["left"])) for row in told["images"]]
+    assert found == expected and told["k"] == [30, 30] and told["failures"] == []
+    name, top, left = found[0]
+    table = rics("locate", photos / name, "--k", 30, *options).stdout
+    assert [name, top, left] in [line.replace("\u2502", " ").split() for line in table.splitlines()]
+
+
+def test_locate_goes_on_after_what_it_cannot_read(photos: Path) -> None:
+    (photos / "bad.png").write_text("no image")
+    result = rics("locate", photos / "bad.png", photos / "a.png", "--k", 30, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1 and "Failed: bad.png: not an image" in result.stderr
+    assert [row["id"] for row in told["images"]] == ["a.png"]
+    assert [row["id"] for row in told["failures"]] == ["bad.png"]
+
+
+def test_locate_refuses(photos: Path) -> None:
+    assert "or an image file" in refused("locate", photos / "none.png", "--k", 30)
+    assert "'IMAGE...'" in refused("locate", "--k", 30)
+    assert "`k` to be at most `n` (20, 20)" in refused("locate", photos, "--k", 30, "--n", 20)
 
 
 # --- explain -------------------------------------------------------------------------------------
@@ -232,6 +293,7 @@ def test_explain_all_scores(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_explain_refuses(photos: Path, tmp_path: Path) -> None:
+    assert "is a directory" in refused("explain", photos, "--k", 30)
     image, options = photos / "a.png", ["--k", 30, "--output", tmp_path / "x.png"]
     assert "nothing.png" in refused("explain", photos / "nothing.png", *options)
     assert "`k` to be at most" in refused("explain", image, "--k", 99)
@@ -302,6 +364,94 @@ def test_verify_fails_if_a_bound_is_violated(
 
     monkeypatch.setattr(run, "verify", violated)
     assert rics(*small, "--delta", "1", "--output", tmp_path).exit_code == 1
+
+
+def test_verify_takes_files_and_prints_json(photos: Path, tmp_path: Path) -> None:
+    files = [photos / "a.png", photos / "sub" / "c.png"]
+    command = ["verify", *files, "--k", 24, "--n", 32, "--score", "hash", "--delta", "1"]
+    result = rics(*command, "--baseline", 24, "--output", tmp_path / "out", "--json")
+    told = json.loads(result.stdout)
+    saved = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert told["settings"]["images"] == 2 and 0 <= told["rows"][0]["value"] <= 1
+    assert told["baselines"][0]["settings"]["transform_name"] == "CenterCrop"
+    assert {key: told[key] for key in saved} == saved
+    records = tmp_path / "out" / "records.jsonl"
+    again = rics("report", records, "--output", tmp_path / "again", "--json")
+    assert json.loads(again.stdout)["rows"] == told["rows"]
+    assert "one folder" in refused(*command, "--labels", "folders", "--output", tmp_path / "x")
+
+
+def test_verify_and_crop_take_the_same_files(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    PIL.Image.new("RGB", (40, 40)).save(tmp_path / "in" / "a.png")
+    for suffix in SUFFIXES:  # what is inside says the format
+        (tmp_path / "in" / f"b{suffix}").write_bytes((tmp_path / "in" / "a.png").read_bytes())
+    options = [tmp_path / "in", "--k", 24, "--json"]
+    cropped = json.loads(rics("crop", *options, tmp_path / "out").stdout)["written"]
+    certified = json.loads(rics("certify", *options).stdout)["images"]
+    located = json.loads(rics("locate", *options).stdout)["images"]
+    assert len(cropped) == len(SUFFIXES) + 1
+    assert [row["path"] for row in cropped] == [row["id"] for row in certified]
+    assert [row["path"] for row in cropped] == [row["id"] for row in located]
+
+
+def test_verify_shows_percent(photos: Path, tmp_path: Path) -> None:
+    command = [photos, "--k", 24, "--n", 32, "--score", "hash", "--delta", "1"]
+    shown = rics("verify", *command, "--output", tmp_path / "out").stdout
+    bound = 100 * float(theory.robustness_bound(32, 24, 1, order=1))
+    assert "In percent; 3 images" in shown and f" {bound:.1f} " in shown
+    assert " %" in rics("certify", *command).stdout.splitlines()[4]
+
+
+def test_a_table_in_a_narrow_terminal_has_whole_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "10")
+    table = Table()
+    for word in ("robustness", "CenterCrop"):
+        table.add_column(word, min_width=len(word))
+    print_table(table)
+    shown = capsys.readouterr().out
+    assert "robustness" in shown and "CenterCrop" in shown
+
+
+@pytest.mark.parametrize(("name", "more"), [("report", []), ("explain", ["--k", 30])])
+def test_files_that_are_not_there_are_named_without_a_number(
+    name: str, more: list[object], tmp_path: Path
+) -> None:
+    out = ["--output", tmp_path / "out"]
+    told = refused(name, tmp_path / "nosuch.jsonl", *more, *out)
+    assert "nosuch.jsonl' does not exist" in told and "Errno" not in told
+
+
+def test_errors_of_the_system_are_told_in_words(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = ["verify", photos, "--k", 24, "--score", "hash", "--delta", 1]
+    for options in (
+        ["--output", tmp_path / "file" / "out"],
+        ["--labels", tmp_path / "none.json", "--output", tmp_path / "out"],
+    ):
+        told = refused(*command, *options)
+        assert str(tmp_path) in told and "Errno" not in told
+
+
+@pytest.mark.parametrize("name", ["crop", "verify", "certify", "bound"])
+def test_an_interruption_says_how_to_go_on(
+    name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder, "crop_folder", interrupted)
+    monkeypatch.setattr(run, "verify", interrupted)
+    monkeypatch.setattr(RICSCrop, "certify", interrupted)
+    monkeypatch.setattr(theory, "robustness_bound", interrupted)
+    out = tmp_path / "out"
+    more = {"crop": [photos, out], "verify": [photos, "--output", out], "certify": [photos]}
+    result = rics(name, *more.get(name, ["--n", 256]), "--k", 24)
+    assert result.exit_code == 130 and "interrupted" in result.stderr
+    assert ("run the same command again" in result.stderr) == (name in ("crop", "verify"))
 
 
 def test_verify_refuses(small: list[object], tmp_path: Path) -> None:

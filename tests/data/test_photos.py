@@ -115,7 +115,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ValueError, match="Expected images in .*, but found none"):
         folder_scenes(tmp_path, 32)
-    with pytest.raises(ValueError, match="Expected a folder of images, but got .*missing"):
+    with pytest.raises(ValueError, match="of images or an image file, but got .*missing"):
         folder_scenes(tmp_path / "missing", 32)
 
 
