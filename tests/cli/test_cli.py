@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from rich.table import Table
 
 import rics_transforms
-from rics_transforms import Lattice, RICSCrop, ShiftReport, folder, theory
+from rics_transforms import Lattice, RICSCrop, ShiftReport, folder, list_scores, theory
 from rics_transforms.cli import commands
 from rics_transforms.cli.shared import print_table, window_for
 from rics_transforms.data.files import SUFFIXES
@@ -72,6 +72,14 @@ def test_help(command: list[str]) -> None:
     result = rics(*command, "--help")
     assert result.exit_code == 0 and "Usage: " in result.stdout
     assert command in ([], ["report"]) or "pixels" in result.stdout
+
+
+@pytest.mark.parametrize("name", commands.rics.commands)
+def test_options_are_named_alike(name: str) -> None:
+    """The window is n, and every command prints its result as JSON."""
+    options = {o for p in commands.rics.commands[name].params for o in p.opts}
+    assert "--json" in options
+    assert not options & {"--field", "--window", "--size"}
 
 
 def test_as_a_process() -> None:
@@ -288,8 +296,10 @@ def test_explain_writes_a_figure(photos: Path, tmp_path: Path) -> None:
 
 def test_explain_all_scores(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    result = rics("explain", photos / "a.png", "--k", 30, "--score", "all")
+    result = rics("explain", photos / "a.png", "--k", 30, "--score", "all", "--json")
     assert result.exit_code == 0 and (tmp_path / "a-rics.png").exists()
+    told = json.loads(result.stdout)
+    assert told["figure"] == "a-rics.png" and told["scores"] == list_scores()
 
 
 def test_explain_refuses(photos: Path, tmp_path: Path) -> None:
@@ -473,7 +483,7 @@ def test_a_baseline_larger_than_the_window_is_refused(
 # --- threads -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["verify", "certify", "crop"])
+@pytest.mark.parametrize("name", ["verify", "certify", "crop", "locate"])
 def test_small_images_are_not_shared_among_threads(
     name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,11 +496,11 @@ def test_small_images_are_not_shared_among_threads(
         return integer_image(images)
 
     monkeypatch.setattr(native, "integer_image", watched)
-    more = {"certify": [], "crop": [tmp_path / "out"], "verify": ["--output", tmp_path / "out"]}
+    more = {"crop": [tmp_path / "out"], "verify": ["--output", tmp_path / "out"]}
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        assert rics(name, photos, *more[name], "--k", 24, "--score", "hash").exit_code == 0
+        assert rics(name, photos, *more.get(name, []), "--k", 24, "--score", "hash").exit_code == 0
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

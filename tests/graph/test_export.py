@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -256,9 +257,9 @@ def test_the_command_with_options(tmp_path: Path) -> None:
     path = tmp_path / "crop.pt2"
     options = ["--k", "10x12", "--n", "16", "--score", "lattice:patch=hash"]
     rest = ["--shifts", "cyclic", "--batch", "4", "--channels", "1"]
-    result = CliRunner().invoke(rics, ["export", str(path), *options, *rest])
+    result = CliRunner().invoke(rics, ["export", str(path), *options, *rest, "--json"])
     assert result.exit_code == 0, result.output
-    assert "10 x 12 px crops of 16 px images, equal to the library on " in result.output
+    assert json.loads(result.stdout) == {"path": str(path), "verified": 28}
     transform = RICSCrop((10, 12), score=Lattice(patch="hash"), shifts="cyclic")
     check(load_pt2(path), transform, random_image(4, 1, 16, 16))
 
