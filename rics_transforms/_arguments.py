@@ -29,6 +29,10 @@ _LISTED = 12  # more names than these are not listed in an error
 # --- numbers -------------------------------------------------------------------------------------
 
 
+MAX_PIXELS = 89_478_485
+"""How many pixels an image file may have unless more are asked for: Pillow warns above."""
+
+
 def as_int(value: object, name: str, minimum: int | None = None, maximum: int | None = None) -> int:
     """An integer of any type, NumPy's included but bool excluded, as an int within a range.
 

@@ -8,40 +8,43 @@ What a run leaves in the target folder:
     .rics-origins      origins of an unfinished run, one JSON line each
 
 Every file but the last is written under another name and then renamed, so none is ever incomplete.
-A crop that exists together with its origin is finished; anything else that a killed run lost is
-made again.
+A crop is finished if it exists together with its origin, and its image has the size and the time
+that the origin was found with; anything else is made again.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import PIL.ImageOps
+import PIL.Image
 import torch
 
-from rics_transforms._arguments import as_int, as_pair, by, require_name
+from rics_transforms._arguments import MAX_PIXELS, as_int, as_pair, by, require_name
+from rics_transforms._text import read_json
 from rics_transforms._version import __version__
 from rics_transforms.data.files import (
     FORMATS,
+    Unreadable,
     central,
     encode,
     open_image,
     resize_shorter,
 )
-from rics_transforms.data.sources import Sources, find_sources
+from rics_transforms.data.sources import Sources, as_paths, find_sources
 from rics_transforms.engine.scores import FunctionScore, Score, get_score
 from rics_transforms.transform import locate
 
@@ -54,11 +57,21 @@ SETTINGS, ORIGINS, JOURNAL = ".rics-crop.json", "origins.csv", ".rics-origins"
 _PART = ".rics-*.tmp"
 
 
+_UNWRITABLE = frozenset(
+    {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
+)
+"""What is wrong with the name of one crop; other errors in writing concern them all."""
+
+
 Progress = Callable[[int, int], None]
 
 
 class Origin(NamedTuple):
-    """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels)."""
+    """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels).
+
+    The last two say of which file: its size in bytes, and when it was modified (nanoseconds since
+    1970).
+    """
 
     path: str
     crop: str
@@ -66,6 +79,8 @@ class Origin(NamedTuple):
     left: int
     height: int
     width: int
+    bytes: int
+    modified: int
 
 
 class Failure(NamedTuple):
@@ -77,11 +92,20 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderReport:
-    """The result of one run: crops written, number of crops that already existed, failures."""
+    """The result of one run.
+
+    Attributes:
+        written: the crops that were made.
+        skipped: number of crops that were there already.
+        failures: images without a crop.
+        renewed: number of crops of an earlier run whose images have changed since: they were
+            deleted, to be made anew.
+    """
 
     written: tuple[Origin, ...]
     skipped: int
     failures: tuple[Failure, ...]
+    renewed: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +117,7 @@ class Recipe:
     resize: int | None
     n: tuple[int, int] | None
     format: str
+    max_pixels: int = MAX_PIXELS
 
     def settings(self) -> dict[str, Any]:
         """The settings that all runs into one folder must share."""
@@ -118,6 +143,7 @@ def crop_folder(
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
+    max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> FolderReport:
@@ -129,8 +155,9 @@ def crop_folder(
     again before it is kept. If `format` cannot hold an image (CMYK in PNG, grey in WebP), the crop
     becomes PNG, or TIFF if PNG cannot hold it either.
 
-    Run it again with the same arguments to resume after an interruption, or after adding images.
-    Only one run at a time may write to a target folder.
+    Run it again with the same arguments to resume after an interruption, or after adding or
+    replacing images: a file of another size or time is cropped anew. Only one run at a time may
+    write to a target folder.
 
     Args:
         source: folder of images, of which names that begin with a dot are left out; or an image
@@ -143,6 +170,7 @@ def crop_folder(
             Default: the whole image.
         format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
             these or "bmp", else "png".
+        max_pixels: larger images are refused, since they take memory.
         workers: number of processes; by default one per processor, fewer for few images.
         progress: called with (images done, images to do).
 
@@ -151,7 +179,7 @@ def crop_folder(
 
     Raises:
         TypeError, ValueError: for arguments out of range, a folder without images, or a target
-            that holds other files or crops with other settings.
+            that holds other files, or crops of another source or with other settings.
         OSError: if a folder cannot be read, or a crop cannot be written.
 
     Example:
@@ -163,15 +191,19 @@ def crop_folder(
         'noise.png.png'
     """
     target = Path(target)
-    recipe = recipe_of(k, score=score, resize=resize, n=n, format=format)
+    recipe = recipe_of(k, score=score, resize=resize, n=n, format=format, max_pixels=max_pixels)
     processes = None if workers is None else as_int(workers, "workers", 1)
     names = find_sources(source, leave_out=target)
-    _claim(target, recipe.settings())
+    places = [os.path.realpath(path) for path in as_paths(source)]
+    _claim(target, {"source": places, **recipe.settings()})
     known = _read_origins(target)
-    done = {name for name in names if name in known and (target / known[name].crop).exists()}
+    stale = [name for name in names if name in known and _has_changed(names[name], known[name])]
+    for name in stale:
+        (target / known.pop(name).crop).unlink(missing_ok=True)
+    done = {name for name in names if name in known and _is_there(target / known[name].crop)}
     jobs = [_Job(file, target, name, recipe) for name, file in names.items() if name not in done]
     written, failures = _run(jobs, processes or _worth(len(jobs)), target, known, progress)
-    return FolderReport(tuple(written), len(done), tuple(failures))
+    return FolderReport(tuple(written), len(done), tuple(failures), len(stale))
 
 
 # --- arguments -----------------------------------------------------------------------------------
@@ -184,6 +216,7 @@ def recipe_of(
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
+    max_pixels: int = MAX_PIXELS,
 ) -> Recipe:
     """How `crop_folder` makes a crop of an image, for the same arguments.
 
@@ -197,7 +230,8 @@ def recipe_of(
         raise ValueError(f"Expected `k` to be at most `n` {room}, but got {size}.")
     if side and room and side < min(room):
         raise ValueError(f"Expected `resize` to be at least `n` {room}, but got {side}.")
-    return Recipe(size, get_score(score), side, room, format)
+    limit = as_int(max_pixels, "max_pixels", 1)
+    return Recipe(size, get_score(score), side, room, format, limit)
 
 
 def _worth(jobs: int) -> int:
@@ -211,13 +245,26 @@ def _claim(target: Path, settings: dict[str, Any]) -> None:
     for part in target.rglob(_PART):
         part.unlink(missing_ok=True)
     if (path := target / SETTINGS).exists():
-        return _require_same(target, json.loads(path.read_text("utf-8")), settings)
+        return _require_same(target, _read_settings(path), settings)
     if stranger := min(os.listdir(target), default=None):
         raise ValueError(
             f"Expected {str(target)!r} to be empty or to hold crops of this command, but it has "
             f"{stranger!r} and no {SETTINGS}."
         )
     _write(path, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = read_json(path.read_text("utf-8", errors="replace"))
+        if not isinstance(settings, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"Expected {str(path)!r} to hold the settings of an earlier run, but {error}; choose "
+            "another folder for the crops."
+        ) from error
+    return settings
 
 
 def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -232,28 +279,97 @@ def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> Non
 def _write(path: Path, content: bytes) -> None:
     """Write a file atomically: it exists complete or not at all."""
     part = path.with_name(_PART.replace("*", uuid4().hex))
-    part.write_bytes(content)
-    os.replace(part, path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+# --- what is there -------------------------------------------------------------------------------
+
+
+def _has_changed(path: Path, origin: Origin) -> bool:
+    """Whether a file differs from that which this origin was found in."""
+    try:
+        return _state(path) != (origin.bytes, origin.modified)
+    except OSError:
+        return True
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of a file, which replacing it changes."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_there(crop: Path) -> bool:
+    """Whether a crop was written: a file that is not empty, as a crash of the system leaves it."""
+    try:
+        found = crop.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 # --- origins -------------------------------------------------------------------------------------
 
 
 def _read_origins(target: Path) -> dict[str, Origin]:
-    """Origins of finished and unfinished runs; an incomplete last line is ignored."""
-    rows: list[Sequence[Any]] = []
-    if (table := target / ORIGINS).exists():
-        with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows += [[*row[:2], *map(int, row[2:])] for row in islice(csv.reader(file), 1, None)]
-    if (journal := target / JOURNAL).exists():
-        lines = journal.read_text("utf-8").splitlines(keepends=True)
-        rows += [json.loads(line) for line in lines if line.endswith("\n")]
-    return {row[0]: Origin(*row) for row in rows}
+    """Origins of finished and unfinished runs; an incomplete last line is ignored.
+
+    Raises:
+        ValueError: naming the line that no run has written.
+    """
+    found: dict[str, Origin] = {}
+    for name, rows, parse in ((ORIGINS, _rows, _parse_row), (JOURNAL, _lines, read_json)):
+        path, number = target / name, 1
+        try:
+            for number, row in rows(path) if path.exists() else ():  # noqa: B007
+                origin = _as_origin(parse(row))
+                found[origin.path] = origin
+        except (ValueError, csv.Error) as error:
+            raise ValueError(
+                f"Expected {str(path)!r} to hold origins of crops, but line {number} is none: "
+                f"{error}; delete it to make all crops anew."
+            ) from error
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.reader(file)
+        if next(table, None) != list(Origin._fields):
+            raise ValueError(f"expected {','.join(Origin._fields)}")
+        for row in table:
+            yield table.line_num, row
+
+
+def _parse_row(row: list[str]) -> list[Any]:
+    return [*row[:2], *map(int, row[2:])]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    yield from enumerate(lines[:-1], 1)  # what follows the last line break was cut
+
+
+def _as_origin(row: Any) -> Origin:
+    if not isinstance(row, list) or [type(x) for x in row] != [str, str, *[int] * 6]:
+        raise ValueError(f"expected two names and six whole numbers, but got {row!r}")
+    origin = Origin(*row)
+    if origin.crop not in [f"{origin.path}.{suffix}" for suffix in FORMATS]:
+        raise ValueError(f"{origin.crop!r} is no crop of {origin.path!r}")
+    if min(row[2:6]) < 0:
+        raise ValueError(f"expected places within the image, but got {row!r}")
+    return origin
 
 
 def _write_origins(target: Path, origins: Iterable[Origin]) -> None:
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
+    # With quotes around every name: some versions of Python leave a lone \r without.
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     table.writerow(Origin._fields)
     table.writerows(sorted(origins))
     _write(target / ORIGINS, text.getvalue().encode("utf-8", "surrogateescape"))
@@ -320,18 +436,24 @@ def _end_with_parent() -> None:
 
 
 def _crop(job: _Job) -> Origin | Failure:
-    """Crop one image: errors in reading it are returned as a Failure, errors in writing raised."""
+    """Crop one image: an error that concerns it alone is returned as a Failure, others raised."""
     try:
+        state = _state(job.path)
         crop, origin, source_format = crop_file(job.path, job.recipe)
         wished = job.recipe.format
         suffix, content = encode(crop, _kept(source_format) if wished == "keep" else wished)
-    except Exception as error:  # a broken file can make a decoder raise anything
+    except Exception as error:  # such as a size or a mode that has no crop
         return Failure(job.name, reason_of(error))
     result = f"{job.name}.{suffix}"
-    if not (path := job.target / result).exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, content)
-    return Origin(job.name, result, *origin, *job.recipe.k)
+    try:
+        target = job.target / result
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(target, content)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        return Failure(job.name, f"its crop cannot be written: {error.strerror}")
+    return Origin(job.name, result, *origin, *job.recipe.k, *state)
 
 
 def _kept(source_format: str) -> str:
@@ -340,8 +462,10 @@ def _kept(source_format: str) -> str:
 
 def reason_of(error: Exception) -> str:
     """Why an image has no crop, in a line."""
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return "not an image, or of an unknown format"
+    if isinstance(error, Unreadable):
+        return error.reason
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -350,7 +474,7 @@ def reason_of(error: Exception) -> str:
 
 def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[int, int], str]:
     """The crop of one image file, its origin in the upright and resized image, and the format."""
-    image, source_format = open_image(path)
+    image, source_format = open_image(path, max_pixels=recipe.max_pixels)
     if recipe.resize:
         image = resize_shorter(image, recipe.resize)
     _require_room((image.height, image.width), recipe)

@@ -251,6 +251,46 @@ def test_odd_names(tmp_path: Path) -> None:
     assert run(tmp_path / "in", tmp_path / "out").skipped == 3
 
 
+@pytest.mark.parametrize("character", [chr(code) for code in (*range(1, 32), 127, 133, 0x2028)])
+def test_origins_hold_any_name(tmp_path: Path, character: str) -> None:
+    name = f"a{character}b.png"
+    save(noise(), tmp_path / "in" / name)
+    run(tmp_path / "in", tmp_path / "out")
+    assert [row["path"] for row in origins(tmp_path / "out")] == [name]
+    assert run(tmp_path / "in", tmp_path / "out").skipped == 1
+
+
+def test_names_that_no_crop_can_have_are_failures(photos: Path, tmp_path: Path) -> None:
+    save(noise(), photos / f"{'x' * 251}.png")
+    save(noise(), photos / "9.png")
+    save(noise(), photos / "8.png")
+    save(noise(), photos / "8.png.png" / "inner.png")  # a folder where a crop must go, or a crop
+    (tmp_path / "out").mkdir()
+    run(photos / "c", tmp_path / "trial")
+    (tmp_path / "out" / ".rics-crop.json").write_bytes(
+        (tmp_path / "trial" / ".rics-crop.json").read_bytes().replace(b'/in/c"', b'/in"')
+    )
+    (tmp_path / "out" / "9.png.png").mkdir()
+    report = run(photos, tmp_path / "out")
+    reasons = {failure.path: failure.reason for failure in report.failures}
+    assert reasons.keys() == {"8.png.png/inner.png", "9.png", f"{'x' * 251}.png"}
+    assert all(text.startswith("its crop cannot be written: ") for text in reasons.values())
+    assert len(report.written) == 10
+    assert not list((tmp_path / "out").rglob(folder._PART))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_what_is_no_file_is_a_failure(photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    (photos / "nowhere.png").symlink_to(tmp_path / "none.png")
+    report = run(photos, tmp_path / "out")
+    assert {f.path: f.reason for f in report.failures} == {
+        "nowhere.png": "No such file or directory",
+        "pipe.png": "is no regular file",
+    }
+    assert len(report.written) == 10
+
+
 def test_links_to_folders_are_followed_once(photos: Path, tmp_path: Path) -> None:
     save(noise(), tmp_path / "elsewhere" / "e.png")
     (photos / "link").symlink_to(tmp_path / "elsewhere")
@@ -316,6 +356,74 @@ def test_more_images_can_be_added(photos: Path, tmp_path: Path) -> None:
     assert [origin.path for origin in report.written] == ["a/late.png"]
     run(photos, tmp_path / "whole")
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_replaced_images_are_cropped_anew(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    save(noise(seed=50), photos / "0.png")
+    save(noise("CMYK", seed=51), photos / "b" / "1.png", format="TIFF")
+    (photos / "c" / "d" / "2.png").write_text("no image any more")
+    report = run(photos, out)
+    assert (len(report.written), report.skipped, report.renewed) == (2, 7, 3)
+    assert [failure.path for failure in report.failures] == ["c/d/2.png"]
+    run(photos, tmp_path / "whole")
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_an_empty_crop_is_not_done(photos: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    (tmp_path / "out" / "0.png.png").write_bytes(b"")
+    report = run(photos, tmp_path / "out")
+    assert [origin.path for origin in report.written] == ["0.png"] and report.renewed == 0
+    assert tree(tmp_path / "out") == before
+
+
+def test_another_source_is_refused(photos: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path / "out")
+    photos.rename(tmp_path / "other")
+    with pytest.raises(ValueError, match="`source` was '.*in' and is '.*other'"):
+        run(tmp_path / "other", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "{", "[" * 100_000, "NaN", "\x00"])
+def test_damaged_settings_are_refused(photos: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".rics-crop.json").write_text(content)
+    with pytest.raises(
+        ValueError, match=r"rics-crop\.json' to hold the settings of an earlier run"
+    ):
+        run(photos, tmp_path / "out")
+
+
+HEAD = '"path","crop","top","left","height","width","bytes","modified"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("origins.csv", "path,crop\n", 1),
+        ("origins.csv", HEAD + "0.png,0.png.png,1,2\n", 2),
+        ("origins.csv", HEAD + "0.png,0.png.png,1,2,20,24,x,1\n", 2),
+        ("origins.csv", HEAD + "0.png,../../etc/passwd,1,2,20,24,1,1\n", 2),
+        ("origins.csv", HEAD + "0.png,0.png.png,-1,2,20,24,1,1\n", 2),
+        (".rics-origins", "[]\n", 1),
+        (".rics-origins", "\n", 1),
+        (".rics-origins", "[" * 100_000 + "\n", 1),
+        (".rics-origins", '["0.png","0.png.png",1,2,20,24,1,true]\n', 1),
+        (".rics-origins", '["0.png",3,1,2,20,24,1,1]\n', 1),
+    ],
+)
+def test_damaged_origins_are_refused(
+    photos: Path, tmp_path: Path, name: str, content: str, line: int
+) -> None:
+    run(photos, tmp_path / "out")
+    (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(
+        ValueError, match=rf"{name}' to hold origins of crops, but line {line} is none"
+    ):
+        run(photos, tmp_path / "out")
 
 
 @pytest.mark.parametrize("cut_off", ["", '["0.png", "0.pn', '["0.png", "0.png.png", 3, 1, 20, 2'])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rics_transforms._text import printable
 from rics_transforms.cli import shared
 from rics_transforms.cli.shared import (
     Pair,
@@ -39,11 +41,18 @@ if TYPE_CHECKING:
     help="Largest shift in pixels along either axis.",
 )
 @shared.score
+@shared.max_pixels
 @click.option("--json", "form", flag_value="json", help="As JSON, with fractions from 0 to 1.")
 @click.option("--csv", "form", flag_value="csv", help="One line per image.")
 @shared.one_thread()
 def certify(
-    paths: tuple[Path, ...], n: Pair | None, k: Pair, delta: int, score: str, form: str | None
+    paths: tuple[Path, ...],
+    n: Pair | None,
+    k: Pair,
+    delta: int,
+    score: str,
+    max_pixels: int,
+    form: str | None,
 ) -> None:
     """Certify every image: does any shift within delta change its crop?
 
@@ -60,25 +69,37 @@ def certify(
     if note := no_robustness(n, k, [delta]):
         click.echo(note, err=True)
     transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
-    scenes = photos.folder_scenes(paths, side) if paths else photos.scenes(side)
+    if paths:
+        scenes = photos.folder_scenes(paths, side, max_pixels=max_pixels)
+    else:
+        scenes = photos.scenes(side)
     rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:
         for name, scene in scenes:
             rows.append(_row(name, scene, transform, n, delta))
             progress(len(rows), scenes.count)
-    for name in scenes.unreadable:
-        click.echo(one_line(f"Left out as unreadable: {name}"), err=True)
+    for name, reason in scenes.unreadable.items():
+        click.echo(one_line(f"Left out as unreadable: {name}: {reason}"), err=True)
     if not rows:
         raise ValueError("Expected images that can be read, but got none.")
     if form == "csv":
-        table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+        _show_csv(rows)
     elif form == "json":
         settings = {"n": n, "k": k, "delta": delta, "score": score}
         print_json({**settings, **_summary(rows), "images": rows})
     else:
         _show(rows, n, k, delta)
+
+
+def _show_csv(rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    table.writeheader()
+    table.writerows(rows)
+    if sys.stdout.isatty():
+        click.echo("\n".join(map(printable, text.getvalue().splitlines())))
+    else:  # every name as it is, bytes that are not UTF-8 too
+        click.echo(text.getvalue().encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> dict[str, Any]:

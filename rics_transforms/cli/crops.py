@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @shared.resize
 @shared.centred_size
 @shared.score
+@shared.max_pixels
 @click.option(
     "--format",
     type=click.Choice(["png", "webp", "tif", "keep"]),
@@ -83,7 +84,8 @@ def _print_crops(report: FolderReport) -> None:
 
 
 def _show_crops(report: FolderReport, target: Path) -> None:
-    done = f"{len(report.written)} written, {report.skipped} there already"
+    anew = f" ({report.renewed} made anew: their images have changed)" if report.renewed else ""
+    done = f"{len(report.written)} written, {report.skipped} there already{anew}"
     click.echo(one_line(f"Crops in {target}: {done}, {len(report.failures)} failed."))
     suffixes = [origin.crop.rpartition(".")[2] for origin in report.written]
     if len(kinds := sorted(set(suffixes))) > 1:

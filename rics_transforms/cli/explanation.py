@@ -35,6 +35,7 @@ from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line, print_json
     metavar="PX",
     help="Also show the choice after the window has moved this far down and right.",
 )
+@shared.max_pixels
 @click.option(
     "--output",
     type=shared.PATH,
@@ -48,6 +49,7 @@ def explain(
     scores: tuple[str, ...],
     n: int | None,
     shift: int,
+    max_pixels: int,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,7 @@ def explain(
     from rics_transforms.explanation import explain as draw
 
     names = list_scores() if "all" in scores else scores
-    scene = open_image(image)[0]
+    scene = open_image(image, max_pixels=max_pixels)[0]
     if n:
         side = n + 2 * shift
         scene = central(resize_shorter(scene, side), (side, side))[0]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @shared.resize
 @shared.centred_size
 @shared.score
+@shared.max_pixels
 @shared.as_json
 @shared.one_thread()
 def locate(
@@ -37,6 +38,7 @@ def locate(
     resize: int | None,
     n: Pair | None,
     score: str,
+    max_pixels: int,
     as_json: bool,
 ) -> None:
     """Say where the crop of each IMAGE begins: row and column of its first pixel, from 0.
@@ -47,7 +49,7 @@ def locate(
     from rics_transforms.data.sources import find_sources
     from rics_transforms.folder import recipe_of
 
-    recipe = recipe_of(k, score=score, resize=resize, n=n)
+    recipe = recipe_of(k, score=score, resize=resize, n=n, max_pixels=max_pixels)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []
     files = find_sources(images)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rics_transforms._arguments import by
+from rics_transforms._arguments import MAX_PIXELS, by
+from rics_transforms._text import printable
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -70,13 +72,19 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except KeyboardInterrupt:
             raise Interrupted(ctx.invoked_subcommand in _RESUMED) from None
         except (ImportError, OSError, TypeError, ValueError) as error:
             raise UserError(one_line(_told(error))) from error
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(one_line(f"Warning: {message}"), err=True)
 
 
 def as_size(text: str) -> Pair:
@@ -129,6 +137,14 @@ resize = click.option(
 centred_size = size_option(
     "--n", "Choose the crop within the centred window of this size. Default: the whole image."
 )
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger images, which take memory.",
+)
 deltas = click.option(
     "--delta",
     "deltas",
@@ -173,7 +189,7 @@ def one_thread() -> Iterator[None]:
 
 def one_line(text: str) -> str:
     """Text that any terminal can print, on one line."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return printable(" ".join(text.split()))
 
 
 @contextmanager
@@ -202,12 +218,13 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
 def show_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
     """Print a table whose columns are aligned to the right."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title)
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))  # names are no markup
     print_table(table)
 
 

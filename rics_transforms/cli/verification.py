@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rics_transforms._text import read_json
 from rics_transforms.cli import shared
 from rics_transforms.cli.shared import (
     Pair,
@@ -80,6 +81,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 @size_option(
     "--baseline", "Also measure a plain centre crop of this size; of the size n: no crop at all."
 )
+@shared.max_pixels
 @click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most this many scenes.")
 @click.option(
     "--seed",
@@ -107,6 +109,7 @@ def verify(
     labels: str | None,
     baseline: Pair | None,
     limit: int | None,
+    max_pixels: int,
     output: Path,
     as_json: bool,
     **options: Any,
@@ -126,7 +129,7 @@ def verify(
     n = n or shared.window_for(k)
     _check_baseline(baseline, n)
     shift = as_shift(shifts, deltas)
-    scenes = _scenes(paths, max(shift.room(n)), limit, labels)
+    scenes = _scenes(paths, max(shift.room(n)), max_pixels, limit, labels)
     rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
@@ -217,17 +220,30 @@ class _Labelled:
             yield name, scene, self._label(name)
 
     @property
+    def origin(self) -> str:
+        return self._scenes.origin
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        return self._scenes.unreadable
+
+    @property
     def source(self) -> str:
         first = f"at most {self._limit} of " if self._limit else ""
         return first + self._scenes.source
 
 
-def _scenes(paths: Sequence[Path], size: int, limit: int | None, labels: str | None) -> _Labelled:
+def _scenes(
+    paths: Sequence[Path], size: int, max_pixels: int, limit: int | None, labels: str | None
+) -> _Labelled:
     from rics_transforms.data import photos
 
     if labels is not None and not paths:
         raise click.UsageError("--labels needs a PATH.")
-    scenes = photos.folder_scenes(paths, size) if paths else photos.scenes(size)
+    if paths:
+        scenes = photos.folder_scenes(paths, size, max_pixels=max_pixels)
+    else:
+        scenes = photos.scenes(size)
     return _Labelled(scenes, limit, _labels(paths, labels))
 
 
@@ -239,7 +255,7 @@ def _labels(paths: Sequence[Path], labels: str | None) -> Callable[[str], int | 
             raise click.UsageError("--labels folders needs one folder as PATH.")
         names = sorted(folder.name for folder in paths[0].iterdir() if folder.is_dir())
         return lambda name: names.index(name.partition("/")[0])
-    known = json.loads(Path(labels).read_text(encoding="utf-8"))
+    known = read_json(Path(labels).read_text(encoding="utf-8"))
     if not isinstance(known, dict) or not all(type(x) is int for x in known.values()):
         raise ValueError(f"Expected a JSON object of ints by image path in {labels!r}.")
 
@@ -278,6 +294,8 @@ def _show(
 ) -> None:
     from rics_transforms.report import as_table, save
 
+    for name, reason in scenes.unreadable.items() if scenes else ():
+        click.echo(one_line(f"Left out as unreadable: {name}: {reason}"), err=True)
     page = save(found, output, scenes, others)
     if as_json:
         baselines = [json.loads(other.to_json()) for other in others]

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import stat
+import struct
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +19,11 @@ import PIL.ImageOps
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from rics_transforms._arguments import MAX_PIXELS
 from rics_transforms.engine.images import as_colours
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python prints what it logs
+
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
@@ -29,28 +40,169 @@ FORMATS: dict[str, dict[str, Any]] = {
 """How Pillow saves crops without loss, by suffix."""
 
 
-def open_image(path: str | Path, *, lossless: bool = True) -> tuple[PIL.Image.Image, str]:
+class Unreadable(ValueError):
+    """An image file that is not read.
+
+    Attributes:
+        reason: why not, in words that follow the name of the file.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"Expected {str(path)!r} to be an image that can be read: {reason}")
+        self.reason = reason
+
+
+def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[PIL.Image.Image, str]:
     """An image file, upright as its EXIF says, and the name of its format.
 
     Args:
         path: the file.
-        lossless: whether to refuse files of which Pillow reads 8 of 16 bits per colour.
+        max_pixels: how many pixels it may have.
 
     Raises:
-        OSError: if it cannot be read.
-        ValueError: if reading it would lose colour depth.
+        Unreadable: if it is no image, is damaged or too large, or if Pillow would read it with
+            less colour depth than it has.
     """
-    with PIL.Image.open(path) as file:
-        if lossless:
-            _require_depth(file)
+    with _opened(path, max_pixels) as file:
+        if (bits := _lost_depth(file)) > 8:
+            raise ValueError(
+                f"has {bits} bits per colour, of which Pillow reads 8; convert it first"
+            )
         return PIL.ImageOps.exif_transpose(file), file.format or ""
 
 
-def _require_depth(file: PIL.Image.Image) -> None:
-    raw = file.tile[0][3] if getattr(file, "tile", None) else ""  # type: ignore[attr-defined]
-    raw = raw[0] if isinstance(raw, tuple) and raw else raw
-    if ";16" in str(raw) and not file.mode.startswith("I"):
-        raise ValueError("has 16 bits per colour, of which Pillow reads 8; convert it first")
+def open_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Image:
+    """An image file in 8-bit RGB, upright as its EXIF says; of deeper colours the upper 8 bits.
+
+    Args:
+        path: the file.
+        max_pixels: how many pixels it may have.
+
+    Raises:
+        Unreadable: if it is no image, is damaged or too large, or if its pixels have no range of
+            which 8 bits could show the upper ones.
+    """
+    with _opened(path, max_pixels) as file:
+        bits = _grey_depth(file)
+        image = PIL.ImageOps.exif_transpose(file)
+        if bits > 8:
+            image = PIL.Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
+        return image.convert("RGB")
+
+
+@contextmanager
+def _opened(path: str | Path, max_pixels: int) -> Iterator[PIL.Image.Image]:
+    """An image file whose pixels are not decoded yet; whatever goes wrong with it is Unreadable."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
+            raise Unreadable(path, "is no regular file")
+        with warnings.catch_warnings(), _pillow_limit(max_pixels):
+            warnings.simplefilter("ignore")  # what matters is an error, of Pillow's or of ours
+            with PIL.Image.open(path) as file:
+                if file.width * file.height > max_pixels:
+                    raise PIL.Image.DecompressionBombError
+                with silenced(file):
+                    yield file
+    except Unreadable:
+        raise
+    except Exception as error:  # a broken file can make a decoder raise anything
+        raise Unreadable(path, _reason(error, max_pixels)) from error
+
+
+@contextmanager
+def silenced(file: PIL.Image.Image) -> Iterator[None]:
+    """Keep libtiff, which writes to the standard error by itself, from doing so."""
+    coders = [tile[0] for tile in getattr(file, "tile", None) or ()]
+    if "libtiff" not in coders:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _reason(error: Exception, max_pixels: int) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "not an image, or of an unknown format"
+    if isinstance(error, PIL.Image.DecompressionBombError):
+        return f"has more than {max_pixels} pixels; raise `max_pixels` if this is no mistake"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (OSError, SyntaxError, ValueError)):
+        return text
+    return f"is damaged: {type(error).__name__}: {text}"
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Let Pillow open what may be opened here; where its own limit is enough, leave it alone."""
+    own = PIL.Image.MAX_IMAGE_PIXELS
+    if own is None or max_pixels <= own:
+        yield
+        return
+    PIL.Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        yield
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = own
+
+
+# --- colour depth --------------------------------------------------------------------------------
+
+
+def _lost_depth(file: PIL.Image.Image) -> int:
+    """The bits per colour of a file of which Pillow reads 8; at most 8 if it reads them all."""
+    if file.mode.startswith(("I", "F")):
+        return 8
+    if file.format == "TIFF":
+        return max(file.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
+    if file.format == "JPEG2000":
+        return _depth_of_jpeg_2000(file)
+    if file.format == "AVIF":
+        return _depth_of_avif(file)
+    tiles: Any = getattr(file, "tile", None) or [("", 0, 0, "")]
+    coder, raw = tiles[0][0], tiles[0][3]
+    name, *options = raw if isinstance(raw, tuple) and raw else (raw,)
+    if coder in ("ppm", "ppm_plain"):
+        return int(options[-1]).bit_length()
+    return 16 if ";16" in str(name) and name != "BGR;16" else 8  # that one has 5, 6 and 5
+
+
+def _depth_of_jpeg_2000(file: PIL.Image.Image) -> int:
+    """The largest depth that the SIZ segment declares."""
+    content = Path(file.filename).read_bytes()  # type: ignore[attr-defined]
+    start = content.index(b"\xff\x4f\xff\x51") + 4
+    (count,) = struct.unpack_from(">H", content, start + 36)
+    return max((part & 127) + 1 for part in content[start + 38 : start + 38 + 3 * count : 3])
+
+
+def _depth_of_avif(file: PIL.Image.Image) -> int:
+    """The largest depth that the property of pixel information declares."""
+    content = Path(file.filename).read_bytes()  # type: ignore[attr-defined]
+    _, _, found = content.partition(b"pixi")
+    return max(found[5 : 5 + found[4]], default=8) if len(found) > 4 else 8
+
+
+def _grey_depth(file: PIL.Image.Image) -> int:
+    """The bits of a grey of more than 8; 8 for all other images."""
+    if file.mode.startswith("I;16"):
+        twelve = file.format == "TIFF" and file.tag_v2.get(258) == (12,)  # type: ignore[attr-defined]
+        return 12 if twelve else 16
+    if file.mode == "I" and file.format in ("JPEG2000", "PNG", "PPM"):  # as old Pillow calls 16
+        return 16
+    if file.mode in ("I", "F"):
+        raise ValueError("has 32 bits per pixel, in no known range; convert it to 8 or 16 first")
+    return 8
+
+
+# --- pixels --------------------------------------------------------------------------------------
 
 
 def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:

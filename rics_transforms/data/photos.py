@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms._arguments import as_int
+from rics_transforms._arguments import MAX_PIXELS, as_int
 from rics_transforms._extras import needs
-from rics_transforms.data.files import open_image
+from rics_transforms._text import printable
+from rics_transforms.data.files import Unreadable, open_rgb
 from rics_transforms.data.sources import Sources, as_paths, find_sources
 from rics_transforms.engine.images import middle
 
@@ -54,21 +55,27 @@ class Scenes:
 
     Attributes:
         count: how many there are, if all files can be read.
+        origin: where they come from, in words.
         recipe: a Python expression for these scenes.
-        unreadable: files that could not be read, so far; complete after the first iteration.
+        unreadable: why files could not be read, by name, so far; complete after the first
+            iteration.
     """
 
     def __init__(
-        self, make: Callable[[list[str]], Iterator[Scene]], count: int, origin: str, recipe: str
+        self,
+        make: Callable[[dict[str, str]], Iterator[Scene]],
+        count: int,
+        origin: str,
+        recipe: str,
     ) -> None:
         self._make = make
-        self._origin = origin
+        self.origin = origin
         self.count = count
         self.recipe = recipe
-        self.unreadable: list[str] = []
+        self.unreadable: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Scene]:
-        self.unreadable = []
+        self.unreadable = {}
         return self._make(self.unreadable)
 
     def __repr__(self) -> str:
@@ -78,9 +85,9 @@ class Scenes:
     def source(self) -> str:
         """Where the scenes come from, in words, and which files were left out."""
         if not self.unreadable:
-            return self._origin
-        names = ", ".join(self.unreadable)
-        return f"{self._origin}; left out as unreadable ({len(self.unreadable)}): {names}"
+            return self.origin
+        names = ", ".join(map(printable, self.unreadable))
+        return f"{self.origin}; left out as unreadable ({len(self.unreadable)}): {names}"
 
 
 # --- the photographs of scikit-image -------------------------------------------------------------
@@ -137,7 +144,7 @@ def _photographs() -> list[tuple[str, PIL.Image.Image]]:
     with needs("cli"):
         import skimage
     folder = Path(skimage.__file__).parent / "data"
-    return [(Path(name).stem, _open(folder / name)) for name in PHOTOGRAPHS]
+    return [(Path(name).stem, open_rgb(folder / name)) for name in PHOTOGRAPHS]
 
 
 def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator[Scene]:
@@ -153,16 +160,18 @@ def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator
 # --- a folder of images --------------------------------------------------------------------------
 
 
-def folder_scenes(path: Sources, size: int) -> Scenes:
+def folder_scenes(path: Sources, size: int, *, max_pixels: int = MAX_PIXELS) -> Scenes:
     """One square scene per image of a folder, or file: the centre, at a short side of `size`.
 
     Files of folders are found recursively by their suffix, hidden ones left out, and sorted. They
-    are read one by one: turned as their EXIF says, converted to RGB and resized (bicubic,
-    antialiased). Files that cannot be read are left out and listed by `unreadable` and in `source`.
+    are read one by one: turned as their EXIF says, converted to 8-bit RGB (deeper colours to their
+    upper 8 bits) and resized (bicubic, antialiased). Files that cannot be read are left out and
+    listed with the reason by `unreadable`, and in `source`.
 
     Args:
         path: the folder, or an image file, or several of them.
         size: side of a scene in pixels.
+        max_pixels: larger images are left out.
 
     Returns:
         An iterable of ``(name, uint8 [3, size, size])``: the path below the folder, or a file's own
@@ -179,17 +188,17 @@ def folder_scenes(path: Sources, size: int) -> Scenes:
         ...     [(name, scene.shape) for name, scene in folder_scenes(folder, 40)]
         [('grey.png', torch.Size([3, 40, 40]))]
     """
-    size = as_int(size, "size", 1)
+    size, limit = as_int(size, "size", 1), as_int(max_pixels, "max_pixels", 1)
     files, paths = find_sources(path), [str(source) for source in as_paths(path)]
 
-    def make(unreadable: list[str]) -> Iterator[Scene]:
+    def make(unreadable: dict[str, str]) -> Iterator[Scene]:
         for name, file in files.items():
             try:
-                scene = _centre(_open(file), size)
-            except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
-                unreadable.append(name)
+                photo = open_rgb(file, max_pixels=limit)
+            except Unreadable as error:
+                unreadable[name] = error.reason
             else:
-                yield name, scene
+                yield name, _centre(photo, size)
 
     recipe = f"folder_scenes({(paths[0] if len(paths) == 1 else paths)!r}, {size})"
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -203,10 +212,6 @@ def _centre(photo: PIL.Image.Image, size: int) -> Tensor:
 
 
 # --- shared --------------------------------------------------------------------------------------
-
-
-def _open(path: Path) -> PIL.Image.Image:
-    return open_image(path, lossless=False)[0].convert("RGB")
 
 
 def _resize(photo: PIL.Image.Image, short: int) -> PIL.Image.Image:

@@ -88,7 +88,8 @@ def test_unreadable_files_are_reported(folder: Path) -> None:
     images = folder_scenes(folder, 32)
     for _ in range(2):  # not collected twice
         list(images)
-        assert images.unreadable == ["broken.png", "text.jpg"]
+        assert list(images.unreadable) == ["broken.png", "text.jpg"]
+        assert images.unreadable["text.jpg"] == "not an image, or of an unknown format"
         assert images.source.endswith("left out as unreadable (2): broken.png, text.jpg")
 
 
@@ -125,4 +126,4 @@ def test_a_folder_of_photographs() -> None:
         pytest.skip("RICS_TEST_ASSETS is not set: no folder of photographs to read")
     images = folder_scenes(assets, 64)
     assert all(s.shape == (3, 64, 64) for _, s in images)
-    assert images.unreadable == []
+    assert images.unreadable == {}
