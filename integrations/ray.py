@@ -17,7 +17,7 @@ One line adds the crop to a dataset whose rows hold an image (height, width, cha
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -120,7 +120,7 @@ class RayMapper:
     Rows hold an image each, and a name that is theirs alone. Records come in any order; a batch
     whose actor dies is done again by another one before any of its records is handed out, so none
     is lost and none comes twice. The driver appends them to the file ``verify(records=...)``; a run
-    that is started again leaves out the rows that the file holds.
+    that is started again does not measure the rows again that the file holds.
 
     Args:
         actors: how many processes, each with its own copy of the model.
@@ -147,13 +147,11 @@ class RayMapper:
         self.actors, self.gpus, self.batch_size = actors, gpus, batch_size
         self.columns = id_column, image_column, label_column
 
-    def __call__(
-        self, function: Callable[..., Any], dataset: ray.data.Dataset, skip: Collection[str]
-    ) -> Iterator[Any]:
-        """What a function of name, scene and label makes of every row but those in `skip`."""
+    def __call__(self, function: Callable[..., Any], dataset: ray.data.Dataset) -> Iterator[Any]:
+        """What a function of name, scene and label makes of every row."""
         results = dataset.map_batches(
             _Actor,
-            fn_constructor_args=(function, self.columns, frozenset(skip), self.gpus > 0),
+            fn_constructor_args=(function, self.columns, self.gpus > 0),
             batch_format="numpy",
             batch_size=self.batch_size,
             compute=ray.data.ActorPoolStrategy(size=self.actors),
@@ -170,19 +168,14 @@ class _Actor:
         self,
         function: Any,
         columns: tuple[str, str, str | None],
-        skip: Collection[str],
         cuda: bool,
     ) -> None:
         self.function = function.to("cuda") if cuda else function
-        self.columns, self.skip = columns, skip
+        self.columns = columns
 
     def __call__(self, batch: Batch) -> Batch:
         name, image, label = self.columns
         labels = batch[label].tolist() if label else [None] * len(batch[name])
         rows = zip(map(str, batch[name]), batch[image], labels, strict=True)
-        results = [
-            self.function(name, _as_tensor(image), label)
-            for name, image, label in rows
-            if name not in self.skip
-        ]
+        results = [self.function(name, _as_tensor(image), label) for name, image, label in rows]
         return {"result": np.array([pickle.dumps(result) for result in results], object)}

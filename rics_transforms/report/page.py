@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rics_transforms._extras import require_command
+from rics_transforms._text import printable
 from rics_transforms.palette import ORANGE, SKY
 from rics_transforms.report import figures, pictures, wording
 from rics_transforms.report.figures import Reports
@@ -59,7 +60,7 @@ def as_html(
     reports = named_reports(report, others)
     traces = figures.traces(reports)
     strips, examples = _pictures(report, scenes, traces)
-    return _pages().get_template("report.html").render(
+    page = _pages().get_template("report.html").render(
         title=title(report.settings),
         headline=wording.headline(reports),
         report=report,
@@ -77,6 +78,7 @@ def as_html(
         forwards=[(name, r.forwards) for name, r in reports.items()],
         commands=[r.settings.command for r in reports.values()],
     )  # fmt: skip
+    return "\n".join(map(printable, page.split("\n")))  # no control characters of names
 
 
 def save(

@@ -37,6 +37,7 @@ class GalleryEntry(NamedTuple):
         id: its name.
         label: its class.
         answer: the model's answer about the unshifted view, with an embedding.
+        scene: a digest of its pixels.
         places: where every view has its crop in the scene, int32 ``[V, 2]``, if the first pass has
             found this out; a measurement of the same image need not find it out again.
     """
@@ -44,6 +45,7 @@ class GalleryEntry(NamedTuple):
     id: str
     label: int | None
     answer: Output
+    scene: str
     places: Tensor | None = None
 
 
@@ -54,6 +56,7 @@ class Gallery:
     Attributes:
         ids: their names.
         labels: their classes.
+        scenes: digests of their pixels.
         embeddings: float64 ``[N, d]``, each of length 1.
         same_class: whether an image is compared with those of its own class alone.
         measured: the entries of images that are measured as well, by id, whose answers and places
@@ -62,6 +65,7 @@ class Gallery:
 
     ids: tuple[str, ...]
     labels: tuple[int | None, ...]
+    scenes: tuple[str, ...]
     embeddings: Tensor
     same_class: bool = False
     measured: Mapping[str, GalleryEntry] = field(default_factory=dict)
@@ -85,6 +89,7 @@ class Gallery:
         return cls(
             tuple(entry.id for entry in ordered),
             tuple(entry.label for entry in ordered),
+            tuple(entry.scene for entry in ordered),
             unit(torch.cat([row for row in rows if row is not None])),
             same_class,
             {entry.id: entry for entry in ordered} if measured else {},
@@ -92,7 +97,8 @@ class Gallery:
 
     def __str__(self) -> str:
         """Number and fingerprint of its images: another gallery finds other neighbours."""
-        return f"{len(self.ids)} images, {crc32(repr(self.ids).encode()):08x}"
+        content = ascii((self.ids, self.labels, self.scenes)).encode()
+        return f"{len(self.ids)} images, {crc32(content):08x}"
 
     def nearest(self, embeddings: Tensor, name: str, label: int | None) -> list[str]:
         """The id of the image nearest to each row of ``[I, d]``, other than `name` itself.
@@ -173,8 +179,9 @@ class Measurement:
         answers.flush()
         window = self.shifts.corner(size_of(scene), self.n) if self.shifts.tracks else None
         return Record(
-            name, label, window, tuple(places), tuple(place), tuple(inputs), **answers.said()
-        )
+            name, label, window, tuple(places), tuple(place), tuple(inputs), **answers.said(),
+            scene=digest(scene),
+        )  # fmt: skip
 
     def to(self, device: str) -> Measurement:
         """The same measurement with its model on another device."""
@@ -206,7 +213,7 @@ class Measurement:
                 "Expected `model` to return embeddings for nearest neighbours, but "
                 f"{self.model.name} returns class scores alone; return (logits, embeddings)."
             )
-        return GalleryEntry(name, label, answer, places)
+        return GalleryEntry(name, label, answer, digest(scene), places)
 
     def _check_room(self, name: str, scene: Tensor) -> None:
         room, size = self.shifts.room(self.n), size_of(scene)
@@ -259,7 +266,7 @@ class Measurement:
             y, x = self.transform.locate(view).tolist()  # type: ignore[attr-defined]
             place = corner[0] + int(move[0]) + y, corner[1] + int(move[1]) + x
             pixels = self._cut(view, (y, x))
-            yield View(_digest(pixels), pixels, place)
+            yield View(digest(pixels), pixels, place)
 
     def _transformed(self, name: str, scene: Tensor) -> Iterator[View]:
         """Any transform of any views: the same pixels are the same input."""
@@ -271,25 +278,50 @@ class Measurement:
                     f"got {_shape(pixels)}."
                 )
             rolled = not self.shifts.tracks and pixels.shape[-2:] == self.n
-            yield View(_digest(pixels), pixels, roll=move if rolled else None)
+            yield View(digest(pixels), pixels, roll=move if rolled else None)
 
     def _views(self, name: str, scene: Tensor) -> Iterator[tuple[Move, Tensor]]:
-        rng = np.random.default_rng([self.seed, crc32(name.encode())])
+        rng = np.random.default_rng([self.seed, crc32(name.encode("utf-8", "surrogateescape"))])
         return zip(self.shifts.moves(self.n), self.shifts.views(scene, self.n, rng), strict=True)
 
     def _cut(self, image: Tensor, origin: Size) -> Tensor:
         return cut(image, origin, self.transform.k)  # type: ignore[attr-defined]
 
 
-def _digest(pixels: Tensor) -> object:
+def digest(pixels: Tensor) -> str:
+    """A text that differs for tensors of other shapes, types or values."""
     plain = pixels.detach().cpu()
     rows = plain if plain.stride(-1) == 1 else plain.contiguous()
     data = rows.view(torch.uint8).numpy().tobytes()  # PyTorch's copy would share it among threads
-    return pixels.shape, pixels.dtype, blake2b(data, digest_size=16).digest()
+    kind = f"{tuple(pixels.shape)} {pixels.dtype}".encode()
+    return blake2b(data, digest_size=16, salt=blake2b(kind, digest_size=16).digest()).hexdigest()
 
 
 def _shape(x: Any) -> str:
     return f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+
+
+@dataclass(frozen=True)
+class Continued:
+    """A measurement of what has no record yet, as a function for a `Mapper`.
+
+    Attributes:
+        measure: of the images.
+        known: what the records that exist were made of, see `records.made_of`, by name.
+    """
+
+    measure: Measurement
+    known: Mapping[str, tuple[str, int | None]]
+
+    def __call__(self, name: str, scene: Tensor, label: int | None = None) -> Record | str:
+        """The record of one scene; its name alone if it has one that is not out of date."""
+        if name in self.known and self.known[name] == (digest(scene), label):
+            return name
+        return self.measure(name, scene, label)
+
+    def to(self, device: str) -> Continued:
+        """The same with its model on another device."""
+        return replace(self, measure=self.measure.to(device))
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rics_transforms._arguments import Size
-from rics_transforms.verification.settings import Settings, frozen
+from rics_transforms._text import read_json
+from rics_transforms.verification.content import as_dataclass, brief
+from rics_transforms.verification.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Record:
         feature_difference: of the layer, from the unshifted view: see
             `verification.equivariance.feature_difference`.
         nonshiftability: likewise, see `verification.equivariance.nonshiftability`.
+        scene: a digest of the pixels of the scene, by which a later run knows it again.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Record:
     neighbours: tuple[str, ...] = ()
     feature_difference: tuple[float, ...] = ()
     nonshiftability: tuple[float, ...] = ()
+    scene: str = ""
 
     @property
     def inputs(self) -> int:
@@ -64,15 +68,16 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """The record that `to_json` wrote; ValueError or KeyError for anything else."""
-        content = json.loads(line)
-        if not isinstance(content, dict) or set(content) != {f.name for f in fields(cls)}:
-            raise ValueError("Expected a record, but got other content.")
-        return cls(**{key: frozen(value) for key, value in content.items()})
+        """The record that `to_json` wrote; ValueError for anything else."""
+        content = read_json(line)
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        return as_dataclass(cls, content)
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # In ASCII, which holds names that are not UTF-8, too.
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -81,11 +86,12 @@ class Record:
 def read_records(path: str | Path) -> tuple[Settings, list[Record]]:
     """Settings and records of a file.
 
-    A last line that was cut off while it was written is left out, with a warning.
+    A last line that was cut off while it was written is left out, with a warning. Of two records of
+    one image that was replaced in between, the later counts.
 
     Raises:
-        ValueError: for a file that holds no records, is damaged elsewhere, or was written by a
-            version with other settings.
+        ValueError: naming the line, for a file that holds no records, is damaged elsewhere, or was
+            written by a version with other settings.
     """
     lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")
     *whole, rest = lines  # what follows the last line break was cut
@@ -97,7 +103,18 @@ def read_records(path: str | Path) -> tuple[Settings, list[Record]]:
     if not whole:
         raise ValueError(f"Expected {str(path)!r} to hold records, but it has no complete line.")
     settings = _settings(whole[0], path)
-    return settings, [_record(line, number, path) for number, line in enumerate(whole[1:], 2)]
+    found: dict[str, Record] = {}
+    for number, line in enumerate(whole[1:], 2):
+        try:
+            record = Record.from_json(line)
+            _require_fit(record, settings)
+            _require_new(record, found.get(record.id))
+        except ValueError as error:
+            raise ValueError(
+                f"Expected a record in line {number} of {str(path)!r}, but {error}."
+            ) from error
+        found[record.id] = record
+    return settings, list(found.values())
 
 
 def _settings(line: str, path: str | Path) -> Settings:
@@ -109,11 +126,65 @@ def _settings(line: str, path: str | Path) -> Settings:
         ) from error
 
 
-def _record(line: str, number: int, path: str | Path) -> Record:
-    try:
-        return Record.from_json(line)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"Expected a record in line {number} of {str(path)!r}: {error}") from error
+def _require_new(record: Record, earlier: Record | None) -> None:
+    """Raise for a second record of the same image."""
+    if earlier is not None and made_of(record) == made_of(earlier):
+        raise ValueError(f"{record.id!r} has another one above")
+
+
+def made_of(record: Record) -> tuple[str, int | None]:
+    """What a record was made of: with another scene or label it is out of date."""
+    return record.scene, record.label
+
+
+def _require_fit(record: Record, settings: Settings) -> None:
+    """Raise for a record that no measurement with these settings makes."""
+    views = len(settings.moves)
+    if len(record.input) != views or not _numbers(record.input):
+        raise ValueError(f"`input` does not number the inputs of {views} views")
+    if record.places or record.place:
+        if len(record.place) != views or not _numbers(record.place, len(record.places)):
+            raise ValueError(f"`place` does not number the `places` of {views} views")
+        _require_within(record, settings)
+    asked = (*_OF_MODEL, *_OF_LABEL, "neighbours")
+    for name in asked:
+        if len(getattr(record, name)) not in (0, record.inputs):
+            raise ValueError(f"`{name}` does not hold a value for each of {record.inputs} inputs")
+    unasked = [] if settings.model else [*asked]
+    unasked += [] if settings.neighbours else ["neighbours"]
+    unasked += [*_OF_LABEL] if record.label is None else []
+    if given := [name for name in unasked if getattr(record, name)]:
+        raise ValueError(f"`{given[0]}` has values that nobody asked for")
+    shares = (*record.confidence, *record.truth, *record.nonshiftability)
+    if not all(0 <= share <= 1 + 1e-9 for share in shares):
+        raise ValueError("a probability or share lies outside 0 to 1")
+    if min((*record.predictions, *record.feature_difference), default=0) < 0:
+        raise ValueError("a class or a difference is negative")
+
+
+_OF_MODEL = ("predictions", "confidence", "feature_difference", "nonshiftability")
+_OF_LABEL = ("top5", "truth")
+
+
+def _numbers(numbers: tuple[int, ...], count: int | None = None) -> bool:
+    """Whether these are 0, 1, 2, ... in the order of their first appearance."""
+    distinct = list(dict.fromkeys(numbers))
+    return distinct == list(range(len(distinct) if count is None else count))
+
+
+def _require_within(record: Record, settings: Settings) -> None:
+    """Raise unless every crop lies within the window of its view."""
+    if record.window is None or settings.k is None:
+        raise ValueError("`places` are given without a `window` or a crop")
+    places = [record.places[i] for i in record.place]
+    room = [n - k for n, k in zip(settings.n, settings.k, strict=True)]
+    for axis in (0, 1):
+        start = record.window[axis]
+        for place, move in zip(places, settings.moves, strict=True):
+            if not 0 <= place[axis] - start - move[axis] <= room[axis]:
+                raise ValueError(f"the place {place} lies outside the window")
+    if len(set(record.places)) < len(record.places):
+        raise ValueError("`places` are not distinct")
 
 
 def merge_records(paths: Iterable[str | Path]) -> tuple[Settings, list[Record]]:
@@ -152,16 +223,11 @@ def require_same(ours: Settings, theirs: Settings, path: str | Path) -> None:
     """
     if differ := ours.differences(theirs):
         pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in differ]
-        shown = ", ".join(f"{name} = {_brief(a)}, not {_brief(b)}" for name, a, b in pairs)
+        shown = ", ".join(f"{name} = {brief(a)}, not {brief(b)}" for name, a, b in pairs)
         raise ValueError(
             f"Expected the records in {str(path)!r} to be of the same settings, but these differ: "
             f"{shown}. Choose another file, or delete it to start anew."
         )
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 class RecordsFile:
@@ -169,11 +235,13 @@ class RecordsFile:
 
     Attributes:
         done: the records that it held when it was opened, by id.
+        renewed: how many of these were replaced, as their images or labels had changed.
     """
 
     def __init__(self, path: str | Path, settings: Settings) -> None:
         self.path = Path(path)
         self.done: dict[str, Record] = {}
+        self.renewed = 0
         if self.path.exists() and self.path.stat().st_size:
             self._continue(settings)
         else:
@@ -188,6 +256,12 @@ class RecordsFile:
             return
         found, records = read_records(self.path)
         require_same(settings, found, self.path)
+        if settings.origin != found.origin:
+            raise ValueError(
+                f"Expected the records in {str(self.path)!r} to be of the same images, but they are"
+                f" {found.origin or 'others'!r}, not {settings.origin or 'those given'!r}. Choose "
+                "another file, or delete it to start anew."
+            )
         self.done = {record.id: record for record in records}
         with self.path.open("r+b") as file:
             file.truncate(text.rindex(b"\n") + 1)
@@ -199,6 +273,7 @@ class RecordsFile:
         """Write a record; it stays if this process is killed."""
         self._file.write(record.to_json() + "\n")
         self._file.flush()
+        self.renewed += record.id in self.done
 
     def __enter__(self) -> RecordsFile:
         return self

@@ -177,7 +177,7 @@ class ShiftReport:
     def to_json(self) -> str:
         """Settings, rows and tests as JSON; equal reports give equal texts."""
         settings = asdict(self.settings) | {"images": len(self.records)}
-        del settings["moves"]  # `shifts` tells them
+        del settings["moves"], settings["origin"]  # `shifts` and `source` tell them
         content = {
             "settings": settings,
             "rows": self.to_rows(),

@@ -8,7 +8,8 @@ Each step has a module of its own:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -21,8 +22,8 @@ from rics_transforms.models.model import Model, as_model
 from rics_transforms.shifts import get_shift
 from rics_transforms.shifts.base import Shift
 from rics_transforms.shifts.windows import Realistic
-from rics_transforms.verification.measurement import Gallery, GalleryPass, Measurement
-from rics_transforms.verification.records import Record, RecordsFile
+from rics_transforms.verification.measurement import Continued, Gallery, GalleryPass, Measurement
+from rics_transforms.verification.records import Record, RecordsFile, made_of
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.scenes import SceneLike, as_scene, named_scenes
 from rics_transforms.verification.settings import Settings
@@ -32,11 +33,9 @@ Result = TypeVar("Result")
 
 
 class Mapper(Protocol):
-    """Applies a function of name, scene and label to all images except those in `skip`."""
+    """Applies a function of name, scene and label to all images."""
 
-    def __call__(
-        self, function: Callable[..., Result], images: Any, skip: Collection[str], /
-    ) -> Iterable[Result]:
+    def __call__(self, function: Callable[..., Result], images: Any, /) -> Iterable[Result]:
         """Its results, in any order; ``function.to(device)`` moves its model."""
 
 
@@ -86,8 +85,9 @@ def verify(
             iterate over `images` twice.
         seed: seeds the noise and the places that some shifts draw, together with an image's name.
         records: file to stream the records into, as JSON lines. If it exists, the run continues
-            where it stopped, and the report covers the whole file; if its settings differ, a
-            ValueError names them.
+            where it stopped: images that the file has a record of are not measured again, unless
+            their pixels or labels have changed since. If its settings differ, a ValueError names
+            them.
         mapper: applies a function to the images, in any order, on any machines, such as
             `rics_transforms.integrations.ray.RayMapper`, which takes a Ray dataset as `images`.
             Default: one image after the other, in this process. Needs `n`.
@@ -130,7 +130,8 @@ def verify(
         seed=measure.seed,
     )  # fmt: skip
     command = command or settings.call(str(getattr(images, "recipe", "images")))
-    settings = replace(settings, source=_source(images), command=command)
+    origin = str(getattr(images, "origin", ""))
+    settings = replace(settings, source=_source(images), origin=origin, command=command)
     if neighbours is not None:
         measure = _with_gallery(measure, images, neighbours, each)
         settings = replace(settings, gallery=str(measure.gallery))
@@ -145,13 +146,10 @@ def verify(
 # --- records -------------------------------------------------------------------------------------
 
 
-def in_order(
-    function: Callable[..., Result], images: Iterable[SceneLike], skip: Collection[str]
-) -> Iterator[Result]:
-    """Apply a function to one image after the other, except those named in `skip`: a `Mapper`."""
+def in_order(function: Callable[..., Result], images: Iterable[SceneLike]) -> Iterator[Result]:
+    """Apply a function to one image after the other: a `Mapper`."""
     for name, scene, label in named_scenes(images):
-        if name not in skip:
-            yield function(name, scene, label)
+        yield function(name, scene, label)
 
 
 def _records(
@@ -161,15 +159,36 @@ def _records(
     path: str | Path | None,
     settings: Settings,
 ) -> Iterator[Record]:
-    """The records in the file, then new ones, appended to it as they are made."""
+    """The record of every image: from the file, or a new one, appended to it at once."""
     if path is None:
-        yield from each(measure, images, ())
+        yield from each(measure, images)
         return
     with RecordsFile(path, settings) as file:
-        yield from file.done.values()
-        for record in each(measure, images, file.done):
-            file.append(record)
+        known = {name: made_of(record) for name, record in file.done.items()}
+        seen: set[str] = set()
+        for found in each(Continued(measure, known), images):
+            record = file.done[found] if isinstance(found, str) else found
+            if record is found:
+                file.append(record)
+            seen.add(record.id)
             yield record
+    _warn(file, len(file.done.keys() - seen))
+
+
+def _warn(file: RecordsFile, others: int) -> None:
+    """Say which records of a file are not in the report."""
+    if file.renewed:
+        warnings.warn(
+            f"Of {file.renewed} images in {str(file.path)!r} the pixels or labels have changed; "
+            "they were measured anew.",
+            stacklevel=2,
+        )
+    if others:
+        warnings.warn(
+            f"{str(file.path)!r} also has records of {others} images that are not given now; "
+            "they are left out of this report.",
+            stacklevel=2,
+        )
 
 
 def _with_gallery(
@@ -190,7 +209,7 @@ def _with_gallery(
             "list, but got an iterator."
         )
     first_pass = GalleryPass(measure, measured=own is None)
-    entries = list(each(first_pass, images if own is None else own, ()))
+    entries = list(each(first_pass, images if own is None else own))
     gallery = Gallery.of(entries, same_class=neighbours == "class", measured=own is None)
     return replace(measure, gallery=gallery)
 

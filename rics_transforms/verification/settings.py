@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_pair
+from rics_transforms._text import read_json
 from rics_transforms._version import __version__
 from rics_transforms.shifts.base import Move, Rule, Shift
+from rics_transforms.verification.content import as_dataclass
 from rics_transforms.verification.transforms import Transform, describe, name_of, selects
 
 Neighbours = Literal["others", "class", "own"]
 """Among which images the nearest neighbour is sought; "own": a gallery of the caller."""
 
-_ORIGIN = frozenset({"source", "command"})  # where a run comes from, not what it measures
+_ORIGIN = frozenset({"source", "origin", "command"})  # where a run comes from, not what it measures
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Settings:
         gallery: which images these are, or None.
         seed: of what shifts draw at random.
         version: of this package.
-        source: where the images come from.
+        source: where the images come from, and which could not be read.
+        origin: where they come from, the same for every run on them; "" if nobody knows.
         command: what makes the same report.
     """
 
@@ -63,6 +66,7 @@ class Settings:
     seed: int
     version: str
     source: str = ""
+    origin: str = ""
     command: str = ""
 
     @classmethod
@@ -105,7 +109,7 @@ class Settings:
         Raises:
             ValueError: for anything else.
         """
-        content = json.loads(line)
+        content = read_json(line)
         found = content.get("settings") if isinstance(content, dict) else None
         if not isinstance(found, dict):
             raise ValueError("it holds no settings")
@@ -114,14 +118,16 @@ class Settings:
                 f"version {found.get('version')} wrote it, whose settings differ from those of "
                 f"{__version__} in {', '.join(differ)}"
             )
-        return cls(**{key: frozen(value) for key, value in found.items()})
+        settings = as_dataclass(cls, found)
+        _require_sense(settings)
+        return settings
 
     def to_json(self) -> str:
         """One line of JSON, the first one of a records file."""
-        return json.dumps({"settings": asdict(self)}, ensure_ascii=False)
+        return json.dumps({"settings": asdict(self)})
 
     def differences(self, other: Settings) -> list[str]:
-        """The names of the settings that differ; `source` and `command` may.
+        """The names of the settings that differ; `source`, `origin` and `command` may.
 
         Example:
             >>> from torchvision.transforms.v2 import CenterCrop
@@ -158,6 +164,23 @@ def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
     }
 
 
-def frozen(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
+_LARGEST = 2**20  # pixels per axis: what is beyond was not measured
+
+
+def _require_sense(settings: Settings) -> None:
+    """Raise for settings that no measurement has."""
+    selection = [getattr(settings, name) for name in ("k", "score", "score_name", "order")]
+    sizes = [size for size in (settings.n, settings.k, settings.order) if size is not None]
+    moves, deltas = settings.moves, settings.deltas
+    if not all(0 < side <= _LARGEST for size in sizes for side in size):
+        raise ValueError("`n`, `k` or `order` is no size")
+    if len({value is None for value in selection}) > 1 or (settings.theory and not settings.k):
+        raise ValueError("only some of `k`, `score`, `score_name`, `order` and `theory` are given")
+    if settings.k is not None:
+        theory.crop_positions(settings.n, settings.k)
+    if not moves or any(moves[0]):
+        raise ValueError("the first one of `moves` is not (0, 0)")
+    if list(deltas) != sorted(set(deltas)) or min(deltas, default=0) < 0:
+        raise ValueError(f"`deltas` are {deltas}")
+    if settings.seed < 0 or (settings.neighbours and not settings.model):
+        raise ValueError("`seed` is negative, or `neighbours` are those of no model")

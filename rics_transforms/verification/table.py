@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size, by
+from rics_transforms._text import printable
 from rics_transforms.verification.metrics import ONCE
 from rics_transforms.verification.rows import Row, find
 from rics_transforms.verification.settings import Settings
@@ -117,7 +118,8 @@ def tabulate(
     caption = f"In percent; {count(images, 'image')}: {settings.source}"
     if note := unpromised(settings):
         caption += f"\n{note}"
-    return Table(title(settings), caption, header, tuple(lines))
+    heads = tuple(map(printable, header))
+    return Table(printable(title(settings)), printable(caption), heads, tuple(lines))
 
 
 def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:

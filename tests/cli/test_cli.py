@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -195,6 +196,7 @@ def test_crop_hands_its_options_on(photos: Path, tmp_path: Path) -> None:
     rics("crop", photos, tmp_path / "out", "--k", 30, *options, "--format", "webp")
     settings = json.loads((tmp_path / "out" / ".rics-crop.json").read_text())
     assert settings == {
+        "source": os.path.realpath(photos),
         "k": [30, 30],
         "score": repr(Lattice(patch="hash")),
         "resize": 40,
@@ -525,8 +527,9 @@ def test_certify_says_what_the_functions_say(photos: Path) -> None:
     assert told["certified"] == sum(image["certified"] for image in told["images"]) / 3
     table = rics(*command)
     assert table.exit_code == 0 and "of 3 certified (95 % interval" in table.stdout
-    lines = rics(*command, "--csv").stdout.splitlines()
-    assert lines[0] == "id,certified,breaks_at,stability" and len(lines) == 4
+    rows = list(csv.DictReader(rics(*command, "--csv").stdout.splitlines()))
+    assert [row["id"] for row in rows] == list(scenes)
+    assert rows[0].keys() == {"id", "certified", "breaks_at", "stability"}
 
 
 def test_certify_leaves_out_what_it_cannot_read(photos: Path) -> None:
@@ -534,8 +537,77 @@ def test_certify_leaves_out_what_it_cannot_read(photos: Path) -> None:
         image.write_bytes(b"no image")
     result = rics("certify", photos, "--n", 32, "--k", 24)
     assert result.exit_code == 2
-    assert "Left out as unreadable: a.bmp" in result.stderr
+    assert "Left out as unreadable: a.bmp: not an image, or of an unknown" in result.stderr
     assert "images that can be read" in result.stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_nothing_stale_is_reported(photos: Path, tmp_path: Path) -> None:
+    out, crops = tmp_path / "out", tmp_path / "crops"
+    command = ["--n", 32, "--k", 24, "--delta", "1", "--output"]
+    assert rics("verify", photos, *command, out).exit_code in (0, 1)
+    rics("crop", photos, crops, "--k", 24)
+    other = photos.rename(tmp_path / "other")
+    assert "they are 'images of" in refused("verify", other, *command, out)
+    assert "`source` was" in refused("crop", other, crops, "--k", 24)
+
+    other.rename(photos)
+    draw = np.random.default_rng(1)
+    PIL.Image.fromarray(draw.integers(0, 256, (44, 48), dtype=np.uint8)).save(photos / "a.png")
+    again = rics("verify", photos, *command, out)
+    assert "Warning: Of 1 images in" in again.stderr and "measured anew" in again.stderr
+    fresh = rics("verify", photos, *command, tmp_path / "fresh")
+    assert again.stdout.replace(str(out), "") == fresh.stdout.replace(str(tmp_path / "fresh"), "")
+    told = rics("crop", photos, crops, "--k", 24).stdout
+    assert "1 written, 2 there already (1 made anew: their images have changed)" in told
+
+
+# names: markup of rich and HTML, an escape sequence, a line break, bytes that are not UTF-8
+ODD_NAMES = ["[red]x[/blue].png", "<b>&amp;.png", "\x1b[31mred.png", "a\r\nb.png"]
+
+
+@pytest.fixture
+def odd_names(photos: Path) -> list[str]:
+    names = [*ODD_NAMES, *([os.fsdecode(b"caf\xe9.png")] if sys.platform == "linux" else [])]
+    for name in names:
+        whole, broken = photos / name, photos / f"broken {name}"
+        whole.parent.mkdir(exist_ok=True)
+        broken.parent.mkdir(exist_ok=True)
+        whole.write_bytes((photos / "a.png").read_bytes())
+        broken.write_bytes(b"no image")
+    return names
+
+
+def test_names_are_shown_as_they_are_or_escaped(
+    photos: Path, tmp_path: Path, odd_names: list[str]
+) -> None:
+    size, k = ["--n", 32], ["--k", 24]
+    for command in (
+        ["crop", photos, tmp_path / "crops", *k],
+        ["certify", photos, *size, *k],
+        ["verify", photos, *size, *k, "--delta", "1", "--output", tmp_path / "out"],
+    ):
+        result = rics(*command)
+        shown = result.stdout + result.stderr
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert not any(ord(c) < 32 and c != "\n" for c in shown)
+        assert shown.count(": not an image, or of an unknown format") == len(odd_names)
+        assert "broken \\x1b[31mred.png: not" in result.stderr
+    table = rics("certify", photos, *size, *k).stdout
+    assert "[red]x[/blue].png" in table and "\\x1b[31mred.png" in table
+    rows = rics("certify", photos, *size, *k, "--csv").stdout_bytes.decode(
+        "utf-8", "surrogateescape"
+    )
+    assert set(odd_names) < {row["id"] for row in csv.DictReader(io.StringIO(rows, newline=""))}
+    assert set(odd_names) < {image["id"] for image in report_of(tmp_path / "out")}
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "\x1b" not in page and "<b>&amp;.png" not in page
+
+
+def report_of(folder: Path) -> list[dict[str, object]]:
+    """The records that `verify` wrote."""
+    lines = (folder / "records.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines[1:]]
 
 
 # --- verify with a model -------------------------------------------------------------------------

@@ -375,6 +375,48 @@ def test_a_killed_run_continues(tmp_path: Path, photographs: list[Named]) -> Non
         verify(photographs, RICSCrop(24), n=34, deltas=[2], seed=4, records=path)
 
 
+def test_replaced_images_and_labels_are_measured_anew(
+    tmp_path: Path, photographs: list[Named]
+) -> None:
+    def run(images: Any, path: Path | None = tmp_path / "records.jsonl") -> ShiftReport:
+        return verify(
+            images, RICSCrop(24), n=34, deltas=[2], model=grid_model(), records=path, command="-"
+        )
+
+    run(photographs[:4])
+    (first, _, label), (_, pixels, _), (third, same, _), *_ = photographs
+    changed = [(first, pixels, label), photographs[1], (third, same, 5), photographs[3]]
+    with pytest.warns(UserWarning, match="Of 2 images in .* have changed; they were measured anew"):
+        assert run(changed) == run(changed, None)
+    assert run(changed) == ShiftReport.load(tmp_path / "records.jsonl")
+
+
+def test_a_report_is_about_the_images_that_are_given(
+    tmp_path: Path, photographs: list[Named]
+) -> None:
+    path = tmp_path / "records.jsonl"
+    verify(photographs[:4], RICSCrop(24), n=34, deltas=[2], records=path)
+    with pytest.warns(UserWarning, match="also has records of 2 images that are not given now"):
+        report = verify(photographs[2:6], RICSCrop(24), n=34, deltas=[2], records=path)
+    assert [record.id for record in report.records] == sorted(name for name, *_ in photographs[2:6])
+    assert len(ShiftReport.load(path).records) == 6
+
+
+def test_a_gallery_of_replaced_images_is_another_one(
+    tmp_path: Path, photographs: list[Named]
+) -> None:
+    def run(images: list[Named]) -> ShiftReport:
+        return verify(
+            images, RICSCrop(24), n=34, deltas=[2], model=grid_model(), neighbours="others",
+            records=tmp_path / "records.jsonl",
+        )  # fmt: skip
+
+    run(photographs)
+    name, _, label = photographs[0]
+    with pytest.raises(ValueError, match="these differ: gallery = "):
+        run([(name, photographs[1][1], label), *photographs[1:]])
+
+
 def test_records_of_another_gallery_are_refused(tmp_path: Path, photographs: list[Named]) -> None:
     def run(images: list[Named]) -> ShiftReport:
         return verify(
