@@ -115,11 +115,11 @@ def tabulate(
     verdict = ("verdict",) if promised else ()
     header = ("", "shift", name, "95 % interval", *promised, *verdict, *beside)
     lines = (_line(label, row, promised, beside, len(header)) for label, row in _labelled(rows))
-    caption = f"In percent; {count(images, 'image')}: {settings.source}"
+    caption = printable(f"In percent; {count(images, 'image')}: {settings.source}")
     if note := unpromised(settings):
         caption += f"\n{note}"
     heads = tuple(map(printable, header))
-    return Table(printable(title(settings)), printable(caption), heads, tuple(lines))
+    return Table(printable(title(settings)), caption, heads, tuple(lines))
 
 
 def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:
