@@ -195,7 +195,8 @@ def crop_folder(
     processes = None if workers is None else as_int(workers, "workers", 1)
     names = find_sources(source, leave_out=target)
     places = [os.path.realpath(path) for path in as_paths(source)]
-    _claim(target, {"source": places, **recipe.settings()})
+    origin = places[0] if len(places) == 1 else places
+    _claim(target, {"source": origin, **recipe.settings()})
     known = _read_origins(target)
     stale = [name for name in names if name in known and _has_changed(names[name], known[name])]
     for name in stale:

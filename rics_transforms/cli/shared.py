@@ -244,12 +244,12 @@ def print_json(content: object) -> None:
 
 
 def print_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """Print which images failed, and why, on stderr; many that failed alike, in one line."""
+    """Print which images failed, and why, on stderr; many that are too small, in one line."""
     alike: dict[str, list[str]] = {}
     for name, reason in failures:
         alike.setdefault(reason, []).append(name)
     for reason, names in alike.items():
-        if len(names) > _LISTED:
+        if len(names) > _LISTED and reason.startswith("smaller than"):
             names = [f"{len(names)} images, such as {names[0]}"]
         for name in names:
             click.echo(one_line(f"Failed: {name}: {reason}"), err=True)

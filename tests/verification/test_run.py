@@ -144,8 +144,8 @@ def test_equal_pixels_are_one_input_in_any_layout(dtype: torch.dtype) -> None:
     wide = torch.zeros(3, 9, 9, dtype=dtype)
     wide[:, 2:6, 3:8] = pixels
     for same in (*layouts, wide[:, 2:6, 3:8]):
-        assert measurement._digest(same) == measurement._digest(pixels)
-    assert measurement._digest(pixels) != measurement._digest(pixels.flip(0))
+        assert measurement.digest(same) == measurement.digest(pixels)
+    assert measurement.digest(pixels) != measurement.digest(pixels.flip(0))
 
 
 # --- models against brute force ------------------------------------------------------------------
