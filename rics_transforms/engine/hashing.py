@@ -114,10 +114,19 @@ def content_hash(pixels: Tensor, size: Size) -> Tensor:
     Returns:
         int64 ``[..., H - h + 1, W - w + 1]``.
     """
+    return column_content(row_content(pixels, size[1]), size[0])
+
+
+def row_content(pixels: Tensor, width: int) -> Tensor:
+    """The first half of `content_hash`: hashes of `width` neighbours in each row."""
     weights = _channel_weights(pixels.shape[-3], pixels.device)
     h = (pixels.to(torch.int64) * weights).sum(-3)
-    h = _join(h, -1, size[1], lambda left, right: mix(left * signed(COLUMN) + right))
-    return _join(h, -2, size[0], lambda upper, lower: mix(upper * signed(ROW) + lower))
+    return _join(h, -1, width, lambda left, right: mix(left * signed(COLUMN) + right))
+
+
+def column_content(rows: Tensor, height: int) -> Tensor:
+    """The second half: of `height` of these below each other."""
+    return _join(rows, -2, height, lambda upper, lower: mix(upper * signed(ROW) + lower))
 
 
 @cached

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rics_transforms._arguments import Size
-from rics_transforms.engine import hashing, native
+from rics_transforms.engine import bands, hashing, native
 from rics_transforms.engine.geometry import Geometry, wrap
 from rics_transforms.engine.maps import (
     candidates,
@@ -25,7 +25,7 @@ from rics_transforms.engine.maps import (
     patch_map,
 )
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels
-from rics_transforms.engine.tracing import can_branch_on
+from rics_transforms.engine.tracing import can_branch_on, is_empty
 
 _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its cache
 
@@ -74,6 +74,8 @@ def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -
 
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
     """The best patches by a map of the scores, ``[B, 3]``: row, column, whether there is one."""
+    if pixels.shape[-2] * pixels.shape[-1] >= bands.LARGE and not is_empty(pixels):
+        return torch.cat([bands.best_of_bands(image[None], geometry, level) for image in pixels])
     tied, position = _maxima(pixels, geometry, level)
     if several(tied.sum(1)):
         position = _first_by_content(tied, pixels, geometry)
