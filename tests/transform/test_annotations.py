@@ -71,7 +71,7 @@ def test_mismatched_leading_dimensions_raise(lead: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="leading dimensions"):
         RICSCrop(K)(image, mask)
     with pytest.raises(ValueError, match="leading dimensions"):
-        RICSCrop(K)(image, tv_tensors.Image(random_image(*lead, 3, *N)))
+        RICSCrop(K)({"a": image, "b": tv_tensors.Image(random_image(*lead, 3, *N))})
 
 
 FORMATS = tuple(tv_tensors.BoundingBoxFormat)

@@ -54,10 +54,11 @@ def test_annotations_do_not_alias_either() -> None:
 @pytest.mark.parametrize("wrap", [Tensor.clone, tv_tensors.Image, tv_tensors.Mask])
 def test_small_crop_of_a_large_image_is_small_on_disk(wrap: Callable[[Tensor], Tensor]) -> None:
     image = random_image(3, 600, 500)
-    out = RICSCrop(20, score="hash")(tv_tensors.Image(image), wrap(image))
-    parts = [out[0], rics_crop(image, 20, score="hash")]
+    sample = {"image": tv_tensors.Image(image), "other": wrap(image)}
+    out = RICSCrop(20, score="hash")(sample)
+    parts = [out["image"], rics_crop(image, 20, score="hash")]
     if wrap is not Tensor.clone:
-        parts.append(out[1])
+        parts.append(out["other"])
     for part in parts:
         file = io.BytesIO()
         torch.save(part, file)
