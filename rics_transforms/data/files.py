@@ -7,7 +7,6 @@ import logging
 import os
 import stat
 import struct
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,11 +112,14 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[PIL.Image.Image]:
 def silenced(file: PIL.Image.Image) -> Iterator[None]:
     """Keep libtiff, which writes to the standard error by itself, from doing so."""
     coders = [tile[0] for tile in getattr(file, "tile", None) or ()]
-    if "libtiff" not in coders:
+    try:
+        kept = os.dup(2) if "libtiff" in coders else None
+    except OSError:  # there is no standard error to write to
+        kept = None
+    if kept is None:
         yield
         return
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
@@ -131,7 +133,7 @@ def _reason(error: Exception, max_pixels: int) -> str:
     if isinstance(error, PIL.UnidentifiedImageError):
         return "not an image, or of an unknown format"
     if isinstance(error, PIL.Image.DecompressionBombError):
-        return f"has more than {max_pixels} pixels; raise `max_pixels` if this is no mistake"
+        return f"has more than {max_pixels} pixels; raise `max_pixels` (--max-pixels) to read it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split()) or type(error).__name__

@@ -562,6 +562,26 @@ def test_nothing_stale_is_reported(photos: Path, tmp_path: Path) -> None:
     assert "1 written, 2 there already (1 made anew: their images have changed)" in told
 
 
+def test_large_images_are_left_out_unless_asked_for(photos: Path, tmp_path: Path) -> None:
+    PIL.Image.new("1", (80, 70)).save(photos / "large.png")
+    size, told = ["--n", 32, "--k", 24], "has more than 3000 pixels; raise `max_pixels`"
+    for command in (
+        ["crop", photos, tmp_path / "crops", "--k", 24],
+        ["certify", photos, *size],
+        ["verify", photos, *size, "--delta", "1", "--output", tmp_path / "out"],
+    ):
+        assert f"large.png: {told}" in rics(*command, "--max-pixels", 3000).stderr
+        assert rics(*command, "--max-pixels", 5600).stderr == ""
+    assert told in refused("explain", photos / "large.png", "--k", 24, "--max-pixels", 3000)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "3", '{"a.png": "x"}', ""])
+def test_labels_that_are_none(photos: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "labels.json").write_text(content)
+    options = ["--n", 32, "--k", 24, "--output", tmp_path / "out"]
+    refused("verify", photos, *options, "--labels", tmp_path / "labels.json")
+
+
 # names: markup of rich and HTML, an escape sequence, a line break, bytes that are not UTF-8
 ODD_NAMES = ["[red]x[/blue].png", "<b>&amp;.png", "\x1b[31mred.png", "a\r\nb.png"]
 
