@@ -10,8 +10,8 @@ demo: .venv/ready  ## how far images may shift with and without RICS, as a repor
 	$(BIN)/rics verify --n 224 --k 140 --delta 1,3,5,9 --output demo
 	@echo "The report lies in the folder demo/."
 
-quick: lint  ## in a minute or two: the engine, the theory and the transform
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not slow and not browser" \
+quick: lint  ## within a minute: the engine, the theory and the transform
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not broad and not browser" \
 		tests/engine tests/transform tests/test_theory.py
 
 test: lint types test-albumentationsx  ## everything that must hold

@@ -162,6 +162,7 @@ def square(delta: int) -> list[Pair]:
     return list(product(side, side))
 
 
+@pytest.mark.broad
 @cases
 def test_robustness_is_what_the_selection_does(
     n: SizeLike, k: SizeLike, delta: int, order: SizeLike
@@ -172,6 +173,7 @@ def test_robustness_is_what_the_selection_does(
     assert ceiling <= theory.robustness_limit(n, k, delta)
 
 
+@pytest.mark.broad
 @cases
 def test_consistency_is_what_the_selection_does(
     n: SizeLike, k: SizeLike, delta: int, order: SizeLike

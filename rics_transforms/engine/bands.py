@@ -137,7 +137,7 @@ def _strips(
     rows, columns = (torch.arange(count, device=tied.device) for count in tied.shape)
     row = geometry.crop_of(torch.stack([rows, torch.zeros_like(rows)], 1))[:, 0]
     column = geometry.crop_of(torch.stack([torch.zeros_like(columns), columns], 1))[:, 1]
-    height, width = geometry.k
+    width = geometry.k[1]
     for start, stop in _parts(geometry.crops[1], max(width // 4, _PART // whole.shape[-2], 1)):
         here = ((column >= start) & (column < stop)).nonzero()[:, 0]
         if bool((part := tied[:, here]).any()):

@@ -45,6 +45,7 @@ PICTURES: dict[str, Callable[[int, int], Tensor]] = {
 }  # fmt: skip
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("part", [1, 200])
 @pytest.mark.parametrize("cyclic", [False, True])
 @pytest.mark.parametrize("picture", PICTURES)

@@ -64,6 +64,7 @@ def images(photos: Tensor, size: Size) -> Tensor:
     return torch.cat([photos[:4, :, :height, :width], noise, noise[:1] % 2, flat, ramp])
 
 
+@pytest.mark.broad
 @needs_kernels
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("cyclic", [False, True], ids=["realistic", "cyclic"])

@@ -77,6 +77,7 @@ def test_select(
     check(pixels, k, score, cyclic)
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("cyclic", [False, True])
 def test_select_on_degenerate_images(zoo_name: str, every_score: Score, cyclic: bool) -> None:
     """Ties of every kind; only those of equal content may be left to raster order."""
@@ -91,6 +92,7 @@ def test_select_on_photographs(photos: Tensor, every_score: Score) -> None:
     check(pixels, (12, 13), ordered(every_score, (2, 2)))
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize(
     "score",
     [Lattice(), Lattice(patch="saliency"), Saliency(), MexicanHat(), MexicanHat(sigma=(2, 1))],
@@ -240,6 +242,7 @@ def check_windows(scenes: Tensor, n: Size, k: Size, score: Score) -> None:
     assert torch.equal(result, expected)
 
 
+@pytest.mark.broad
 @settings(max_examples=40)
 @given(
     geometry=geometries(),
@@ -265,6 +268,7 @@ def test_windows_of_small_scenes(
     check_windows(scenes, n, k, ordered(every_score, order))
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("n", [(17, 17), (20, 14)])
 def test_windows_of_degenerate_scenes(zoo_name: str, every_score: Score, n: Size) -> None:
     scene = reference.zoo_image(zoo_name, 24, 24)[None, None]

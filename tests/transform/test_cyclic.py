@@ -85,6 +85,7 @@ def test_rectangular_images(score: Score) -> None:
         one_output(torch.stack(shifted), (8, 17), score)
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("bits", [0, 1])
 @scores
 def test_theorem_2_does_not_rest_on_a_hash(
