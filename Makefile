@@ -26,6 +26,7 @@ test-albumentationsx: .venv-x/ready
 # With the lowest version that pyproject.toml declares of everything: the package, and all tests of
 # the adapters. Old libraries warn of their own newer dependencies, Matplotlib 3.7 of pyparsing.
 test-oldest: .venv-oldest/ready  ## the same with the oldest versions that are supported
+	.venv-oldest/bin/python -P tests/lowest.py
 	.venv-oldest/bin/python -P -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		-W ignore::DeprecationWarning \
 		-m "(integration or not slow) and not browser" --ignore tests/test_benchmarks.py \
