@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo quick test test-albumentationsx test-oldest odd-files lint types bench docs docs-serve clean
+.PHONY: demo quick test test-albumentationsx test-oldest fuzz odd-files lint types bench docs docs-serve clean
 
 demo: .venv/ready  ## how far images may shift with and without RICS, as a report
 	rm -rf demo
@@ -32,6 +32,9 @@ test-oldest: .venv-oldest/ready  ## the same with the oldest versions that are s
 		-m "(integration or not slow) and not browser" --ignore tests/test_benchmarks.py \
 		--ignore tests/test_docs.py --ignore tests/test_packaging.py --ignore tests/test_playground.py \
 		--ignore tests/test_release.py tests
+
+fuzz: .venv/ready  ## odd command lines, records and images, for a minute: SECONDS=60 SEED=0
+	$(BIN)/python tests/fuzz.py $(or $(SECONDS),60) $(or $(SEED),0)
 
 odd-files: .venv/ready  ## read the image files in the folder IMAGES, and compare with Pillow
 	$(BIN)/python tests/odd_files.py "$(IMAGES)"

@@ -268,7 +268,7 @@ def expected_consistency(
         0.8072
     """
     d, axes = as_int(delta, "delta", 0), _axes(n, k, order)
-    quadrant = product(range(d + 1), range(d + 1))
+    quadrant = product(*(range(min(d, m - 1) + 1) for m, _ in axes))  # by m nothing is shared
     total = sum((_mirrors(s) * _shared(axes, s) for s in quadrant), start=Fraction(0))
     return total / (2 * d + 1) ** 2
 
@@ -333,9 +333,8 @@ def consistency_limit(n: SizeLike, k: SizeLike, delta: int) -> Fraction:
         0.8917
     """
     d = as_int(delta, "delta", 0)
-    offsets = range(-d, d + 1)
     return _product(
-        Fraction(sum(max(m - abs(o), 0) for o in offsets), m * len(offsets))
+        Fraction(m + 2 * sum(range(max(m - d, 0), m)), m * (2 * d + 1))
         for m in crop_positions(n, k)
     )
 

@@ -515,3 +515,18 @@ def test_the_target_is_a_probability() -> None:
             theory.crop_size_for(224, 1, wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^Expected `delta` to be a non-negative int, but got -1"):
         theory.crop_size_for(224, -1, 0.9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "consistency_bound",
+        "consistency_limit",
+        "expected_consistency",
+        "robustness_bound",
+        "robustness_limit",
+    ],
+)
+def test_shifts_beyond_all_crops_take_no_time(name: str) -> None:
+    for delta in (10**6, 2**80):
+        assert getattr(theory, name)(40, 32, delta) == pytest.approx(0, abs=1e-4)
