@@ -266,12 +266,16 @@ def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
     parts = re.split(r",(?![^(\[]*[)\]])", rest) if rest else []
     if not all("=" in part for part in parts):
         raise ValueError(f"Expected `{kind}` to be name:option=value,..., but got {text!r}.")
-    pairs = (part.split("=", 1) for part in parts)
-    return name.strip(), {key.strip(): _literal(value.strip()) for key, value in pairs}
+    options: dict[str, Any] = {}
+    for key, value in (map(str.strip, part.split("=", 1)) for part in parts):
+        if key in options:
+            raise ValueError(f"Expected each option of `{kind}` once, but got `{key}` twice.")
+        options[key] = _literal(value)
+    return name.strip(), options
 
 
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the latter for deep nesting
         return text

@@ -19,7 +19,7 @@ from rics_transforms.cli.shared import (
 )
 
 
-@click.command()
+@shared.command()
 @shared.image_size
 @size_option("--k", "Crop size in pixels.")
 @shared.deltas

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rics_transforms import RICSCrop
 
 
-@click.command()
+@shared.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=shared.PATH)
 @shared.window_size
 @shared.crop_size

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rics_transforms.folder import FolderReport
 
 
-@click.command()
+@shared.command()
 @click.argument("sources", metavar="IN...", nargs=-1, required=True, type=shared.PATH)
 @click.argument("target", metavar="OUT", type=shared.PATH)
 @shared.crop_size

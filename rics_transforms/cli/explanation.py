@@ -10,7 +10,7 @@ from rics_transforms.cli import shared
 from rics_transforms.cli.shared import SCORE_HELP, Pair, one_line, print_json
 
 
-@click.command()
+@shared.command()
 @click.argument("image", type=shared.FILE)
 @shared.crop_size
 @click.option(

@@ -21,7 +21,7 @@ def as_batch(text: str) -> int | None:
     return int(text)
 
 
-@click.command()
+@shared.command()
 @click.argument("target", metavar="OUT", type=shared.PATH)
 @shared.crop_size
 @shared.image_size

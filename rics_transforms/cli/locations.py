@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rics_transforms.folder import Recipe
 
 
-@click.command()
+@shared.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=shared.PATH)
 @shared.crop_size
 @shared.resize

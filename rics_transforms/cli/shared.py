@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,6 +57,21 @@ def _told(error: Exception) -> str:
         names = [repr(os.fsdecode(x)) for x in (error.filename, error.filename2) if x is not None]
         return ": ".join([" to ".join(names), error.strerror] if names else [error.strerror])
     return str(error) or type(error).__name__
+
+
+class OnceCommand(click.Command):
+    """A command that takes each option once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, order = self.make_parser(ctx).parse_args(args=[*args])
+        for param in order:
+            once = isinstance(param, click.Option) and not (param.multiple or param.is_flag)
+            if once and order.count(param) > 1:
+                raise click.UsageError(f"Option '{param.opts[0]}' is given more than once.", ctx)
+        return super().parse_args(ctx, args)
+
+
+command = partial(click.command, cls=OnceCommand)
 
 
 class Commands(click.Group):

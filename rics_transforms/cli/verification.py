@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 
 
-@click.command()
+@shared.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=shared.PATH)
 @shared.window_size
 @shared.crop_size
@@ -152,7 +152,7 @@ def verify(
 _MODEL_OPTIONS = ("weights", "layer", "device", "autocast", "batch_size")
 
 
-@click.command()
+@shared.command()
 @click.argument("records", nargs=-1, required=True, type=shared.FILE)
 @click.option(
     "--baseline",

@@ -424,6 +424,8 @@ class MexicanHat(Score):
             if not sigmas:
                 raise ValueError("Expected `sigma` to hold a positive number, but got none.")
             read = tuple(as_number(sigma, "sigma") for sigma in sigmas)
+            if min(read) < 0.1:  # between pixels nothing would be left of the bell
+                raise ValueError(f"Expected `sigma` to be at least 0.1 px, but got {min(read)}.")
             object.__setattr__(self, "sigma", read)
 
     def levels(self, size: Size) -> tuple[Level, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import PIL.Image
 import pytest
@@ -708,3 +709,25 @@ def test_verify_refuses_what_it_cannot_ask(asked: list[object]) -> None:
         "verify", "--k", 24, "--labels", "folders", "--output", "out"
     )
     assert "`shift` to be one of" in refused(*asked, "--shifts", "round", "--output", "out")
+
+
+@pytest.mark.parametrize("name", sorted(commands.rics.commands))
+def test_an_option_is_given_once(name: str) -> None:
+    for option in commands.rics.commands[name].params:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag):
+            flag = option.opts[0]
+            assert f"Option '{flag}' is given more than once." in refused(name, flag, 1, flag, 2)
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("mexican_hat:sigma=1e-8", "Expected `sigma` to be at least 0.1 px, but got 1e-08"),
+        ("random:modulus=2^64", "Expected `modulus` to be an int"),
+        ("lattice:order=" + "-" * 5000 + "1", "Expected `order`"),
+        ("lattice:order=" + "(" * 5000, "Expected `order`"),
+        ("lattice:order=1,order=2", "Expected each option of `score` once, but got `order` twice"),
+    ],
+)
+def test_scores_that_none_has(score: str, message: str) -> None:
+    assert message in refused("locate", "none.png", "--k", 24, "--score", score)
