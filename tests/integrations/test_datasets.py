@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from rics_transforms import Lattice, Score, locate, rics_crop
+from rics_transforms import Lattice, RICSCrop, Score, locate, rics_crop
 
 os.environ |= {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
 datasets = pytest.importorskip("datasets")
@@ -248,6 +248,13 @@ def test_with_transform_and_set_transform() -> None:
         assert all(map(np.array_equal, rows, expected))
     loaded = next(iter(DataLoader(lazy, batch_size=8)))
     assert np.array_equal(loaded["image"].numpy(), expected)
+
+
+def test_pixels_that_nobody_asked_for_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RICSCrop, "transform", None)
+    assert RICSBatch(K)({"image": photos()})["top"][0] is not None
+    with pytest.raises(TypeError):
+        RICSBatch(K, output_column="crop")({"image": photos()})
 
 
 def test_other_columns_stay_in_every_mode() -> None:
