@@ -57,7 +57,7 @@ def create_transform(
     source: nn.Module | str | Mapping[str, Any],
     k: int | Sequence[int] | None = None,
     *,
-    field: int | Sequence[int] | None = None,
+    n: int | Sequence[int] | None = None,
     score: str | Score = "lattice",
     resize: bool = True,
     **options: Any,
@@ -65,14 +65,14 @@ def create_transform(
     """The evaluation chain of timm, with a crop by RICS out of its centre crop.
 
     Resize, centre crop (`crop_mode` "center", "squash" or "border"), `RICSCrop`, a second resize
-    where `k` is not the model's input size, and timm's conversion to tensors. With ``field=k`` it
+    where `k` is not the model's input size, and timm's conversion to tensors. With ``n=k`` it
     is timm's chain.
 
     Args:
         source: a timm model; the name of one, looked up offline; or a data config, the arguments of
             ``timm.data.create_transform`` (from ``timm.data.resolve_data_config``).
         k: side of the crop in pixels, or (height, width); by default the model's input size.
-        field: side of the centre crop in which RICS looks, or (height, width). By default the
+        n: side of the centre crop in which RICS looks, the field, or (height, width). Default: the
             model's input size if `k` is smaller, otherwise k / 0.875 or all that timm's resize
             leaves, whichever is larger. The first resize grows with it where it must.
         score: a registered name (`list_scores`) or a `Score`.
@@ -100,7 +100,7 @@ shifts='realistic')
     for option in _REFUSED.keys() & {name for name, value in config.items() if value}:
         raise ValueError(f"Expected no `{option}`: {_REFUSED[option]}.")
     chain = timm.data.create_transform(**config)
-    head, crop, tail = _insert(chain, k, field, score, resize)
+    head, crop, tail = _insert(chain, k, n, score, resize)
     if not resize:
         _check_accepts(source, chain.transforms[_place(chain)].size, crop[0].k)
     return transforms.Compose([*head, *crop, *tail])
@@ -110,14 +110,14 @@ def crop_loader(
     loader: Any,
     k: int | Sequence[int] | None = None,
     *,
-    field: int | Sequence[int] | None = None,
+    n: int | Sequence[int] | None = None,
     score: str | Score = "lattice",
     resize: bool = True,
     on_device: bool = False,
 ) -> Any:
     """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS.
 
-    The loader keeps all that it was created with; `k`, `field`, `score` and `resize` are those of
+    The loader keeps all that it was created with; `k`, `n`, `score` and `resize` are those of
     `create_transform`, except that no model is asked whether it accepts k x k pixels. To be called
     before the first batch is read: workers that run have their copy of the dataset.
 
@@ -152,7 +152,7 @@ def crop_loader(
     prefetches = isinstance(loader, PrefetchLoader)
     if on_device and not prefetches:
         raise ValueError("Expected a loader with `use_prefetcher=True` for `on_device=True`.")
-    head, crop, tail = _insert(loader.dataset.transform, k, field, score, resize)
+    head, crop, tail = _insert(loader.dataset.transform, k, n, score, resize)
     if prefetches and any(isinstance(step, transforms.Normalize) for step in tail):
         raise ValueError(
             "Expected a transform made with `use_prefetcher=True`, as fast_collate truncates the "
@@ -213,7 +213,7 @@ def _data_config(source: nn.Module | str | Mapping[str, Any]) -> Mapping[str, An
 def _insert(
     chain: Any,
     k: int | Sequence[int] | None,
-    field: int | Sequence[int] | None,
+    n: int | Sequence[int] | None,
     score: str | Score,
     resize: bool,
 ) -> tuple[Chain, Chain, Chain]:
@@ -222,9 +222,9 @@ def _insert(
     first, center = copy(chain.transforms[place - 1]), copy(chain.transforms[place])
     size = _pair(center.size)
     crop = RICSCrop(size if k is None else k, score=score)
-    center.size = _default_field(crop.k, size, first.size) if field is None else _pair(field)
+    center.size = _default_field(crop.k, size, first.size) if n is None else _pair(n)
     if any(side > limit for side, limit in zip(crop.k, center.size, strict=True)):
-        raise ValueError(f"Expected `k` to be at most the field {center.size}, but got {crop.k}.")
+        raise ValueError(f"Expected `k` to be at most `n` {center.size}, but got {crop.k}.")
     first.size = _grown(first.size, center.size)
     second = transforms.Resize(size, first.interpolation)
     head = [*chain.transforms[: place - 1], first, center]
@@ -261,10 +261,10 @@ def _grown(size: int | Size, least: Size) -> int | Size:
     return max(size[0], least[0]), max(size[1], least[1])
 
 
-def _pair(field: int | Sequence[int]) -> Size:
-    sides = tuple(field) if isinstance(field, Sequence) else (field, field)
+def _pair(n: int | Sequence[int]) -> Size:
+    sides = tuple(n) if isinstance(n, Sequence) else (n, n)
     if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
-        raise TypeError(f"Expected `field` to be an int or a pair of them, but got {field!r}.")
+        raise TypeError(f"Expected `n` to be an int or a pair of them, but got {n!r}.")
     return sides
 
 

@@ -255,7 +255,7 @@ def datasets_encoded(photos: Photographs, score: Score, shifts: Any) -> Found:
 @entrance
 def timm_chain(photos: Photographs, score: Score, shifts: Any) -> Found:
     config = {"input_size": (3, *K), "crop_mode": "squash", "mean": (0,) * 3, "std": (1,) * 3}
-    chain = adapter("timm").create_transform(config, field=N, score=score)
+    chain = adapter("timm").create_transform(config, n=N, score=score)
     return Found(crops=as_bytes(torch.stack([chain(image) for image in photos.pil])))
 
 

@@ -68,7 +68,7 @@ def test_with_a_field_of_size_k_it_is_the_chain_of_timm(
     mode: str, input_size: Any, crop_pct: float, images: list[PIL.Image.Image]
 ) -> None:
     config = data_config(input_size=input_size, crop_mode=mode, crop_pct=crop_pct)
-    ours, stock = create_transform(config, field=input_size[1:]), stock_transform(**config)
+    ours, stock = create_transform(config, n=input_size[1:]), stock_transform(**config)
     for image in images[:3]:
         assert torch.equal(ours(image), stock(image))
 
@@ -128,7 +128,7 @@ def test_sizes(
     second: bool,
 ) -> None:
     config = data_config(input_size=(3, size, size), crop_pct=crop_pct)
-    first, center, crop, *rest = create_transform(config, k, field=field).transforms
+    first, center, crop, *rest = create_transform(config, k, n=field).transforms
     assert first.size == resized
     assert center.size == (expected_field, expected_field)
     assert crop.k == (k or size, k or size)
@@ -146,7 +146,7 @@ def test_sizes_that_are_not_square(mode: str) -> None:
 
 
 def test_a_field_that_is_not_square_fits_into_the_resized_image() -> None:
-    first, center, *_ = create_transform(data_config(), 60, field=(110, 140)).transforms
+    first, center, *_ = create_transform(data_config(), 60, n=(110, 140)).transforms
     assert (first.size, center.size) == (140, (110, 140))
 
 
@@ -169,7 +169,7 @@ def test_options_come_before_the_source() -> None:
 
 def test_options_reach_timm(images: list[PIL.Image.Image]) -> None:
     options = {"crop_border_pixels": 20, "interpolation": "nearest", "crop_mode": "squash"}
-    ours = create_transform(data_config(), field=96, **options)
+    ours = create_transform(data_config(), n=96, **options)
     stock = stock_transform(**{**data_config(), **options})
     assert torch.equal(ours(images[0]), stock(images[0]))
 
@@ -301,22 +301,22 @@ def test_refused_options(option: str, reason: str) -> None:
 
 @pytest.mark.parametrize(("k", "field"), [(140, 139), ((90, 100), (100, 90)), (300, 256)])
 def test_a_crop_larger_than_the_field_is_refused(k: Any, field: Any) -> None:
-    with pytest.raises(ValueError, match="Expected `k` to be at most the field"):
-        create_transform("resnet18", k, field=field)
+    with pytest.raises(ValueError, match="Expected `k` to be at most `n`"):
+        create_transform("resnet18", k, n=field)
 
 
 def test_a_refused_loader_is_left_as_it_was(images: list[PIL.Image.Image]) -> None:
     loader = loader_of(images)
     before = repr(loader.dataset.transform)
-    with pytest.raises(ValueError, match="Expected `k` to be at most the field"):
-        crop_loader(loader, 96, field=90)
+    with pytest.raises(ValueError, match="Expected `k` to be at most `n`"):
+        crop_loader(loader, 96, n=90)
     assert repr(loader.dataset.transform) == before
 
 
 @pytest.mark.parametrize("field", [256.0, "256", (256, 256, 256)])
 def test_a_field_that_is_no_size_is_refused(field: Any) -> None:
-    with pytest.raises(TypeError, match="Expected `field` to be an int or a pair"):
-        create_transform("resnet18", field=field)
+    with pytest.raises(TypeError, match="Expected `n` to be an int or a pair"):
+        create_transform("resnet18", n=field)
 
 
 def test_unknown_sources_are_refused() -> None:
