@@ -29,7 +29,7 @@ test-oldest: .venv-oldest/ready  ## the same with the oldest versions that are s
 	.venv-oldest/bin/python -P tests/lowest.py
 	.venv-oldest/bin/python -P -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		-W ignore::DeprecationWarning \
-		-m "(integration or not slow) and not browser" --ignore tests/test_benchmarks.py \
+		-m "(integration or not (slow or broad)) and not browser" --ignore tests/test_benchmarks.py \
 		--ignore tests/test_docs.py --ignore tests/test_packaging.py --ignore tests/test_playground.py \
 		--ignore tests/test_release.py tests
 

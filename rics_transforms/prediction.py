@@ -62,6 +62,7 @@ def predict(
         TypeError, ValueError: as `stability` and the model do, and for a model without classes.
 
     Example:
+        >>> import torch
         >>> images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         >>> answer = predict(lambda crops: crops.mean((2, 3)), images, delta=1)
         >>> answer.classes.shape, answer.abstained.dtype
