@@ -471,7 +471,7 @@ def test_verify_refuses(small: list[object], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "images" in refused(*small, tmp_path / "empty", "--output", tmp_path)
     assert "'--output'" in refused(*small)
-    assert "`k` to be at most" in refused(*small, "--k", 99, "--output", tmp_path)
+    assert "`k` to be at most" in refused("verify", "--n", 32, "--k", 99, "--output", tmp_path)
 
 
 @pytest.mark.parametrize("baseline", [33, "24x33", "33x24"])

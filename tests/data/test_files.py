@@ -44,7 +44,8 @@ def bmp(bits: int, masks: tuple[int, int, int] | None) -> bytes:
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm", "jp2"])
 def test_grey_of_16_bits_is_the_same_picture_in_8(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    PIL.Image.fromarray(RAMP).save(path)
+    wide = np.int32 if suffix == "pgm" else np.uint16  # as older versions of Pillow save it
+    PIL.Image.fromarray(RAMP.astype(wide)).save(path)
     assert np.array_equal(greys(path), GREY)
     assert np.array_equal(np.asarray(open_image(path)[0]), RAMP)
 
