@@ -268,7 +268,8 @@ def expected_consistency(
         0.8072
     """
     d, axes = as_int(delta, "delta", 0), _axes(n, k, order)
-    quadrant = product(*(range(min(d, m - 1) + 1) for m, _ in axes))  # by m nothing is shared
+    rows, columns = (range(min(d, m - 1) + 1) for m, _ in axes)  # by m nothing is shared
+    quadrant = product(rows, columns)
     total = sum((_mirrors(s) * _shared(axes, s) for s in quadrant), start=Fraction(0))
     return total / (2 * d + 1) ** 2
 
