@@ -62,24 +62,19 @@ def certify(
     the middle window alone, as a deployed model sees it.
     """
     from rics_transforms import RICSCrop
-    from rics_transforms.data import photos
     from rics_transforms.verification.table import no_robustness
 
     n = n or shared.window_for(k)
     if note := no_robustness(n, k, [delta]):
         click.echo(note, err=True)
     transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
-    if paths:
-        scenes = photos.folder_scenes(paths, side, max_pixels=max_pixels)
-    else:
-        scenes = photos.scenes(side)
+    scenes = shared.scenes_of(paths, side, max_pixels)
     rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:
         for name, scene in scenes:
             rows.append(_row(name, scene, transform, n, delta))
             progress(len(rows), scenes.count)
-    for name, reason in scenes.unreadable.items():
-        click.echo(one_line(f"Left out as unreadable: {name}: {reason}"), err=True)
+    shared.print_unreadable(scenes.unreadable)
     if not rows:
         raise ValueError("Expected images that can be read, but got none.")
     if form == "csv":

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from rich.table import Table
+
+    from rics_transforms.data.photos import Scenes
 
 Pair = tuple[int, int]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -179,6 +181,24 @@ def window_for(k: Pair) -> Pair:
     """
     height, width = (-(-8 * side // 7) for side in k)
     return height, width
+
+
+# --- scenes --------------------------------------------------------------------------------------
+
+
+def scenes_of(paths: Sequence[Path], side: int, max_pixels: int) -> Scenes:
+    """The scenes of folders and image files; without any, those that ship with scikit-image."""
+    from rics_transforms.data import photos
+
+    if paths:
+        return photos.folder_scenes(paths, side, max_pixels=max_pixels)
+    return photos.scenes(side)
+
+
+def print_unreadable(unreadable: Mapping[str, str]) -> None:
+    """Print on stderr which files were left out, and why."""
+    for name, reason in unreadable.items():
+        click.echo(one_line(f"Left out as unreadable: {name}: {reason}"), err=True)
 
 
 # --- threads -------------------------------------------------------------------------------------

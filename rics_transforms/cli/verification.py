@@ -236,15 +236,9 @@ class _Labelled:
 def _scenes(
     paths: Sequence[Path], size: int, max_pixels: int, limit: int | None, labels: str | None
 ) -> _Labelled:
-    from rics_transforms.data import photos
-
     if labels is not None and not paths:
         raise click.UsageError("--labels needs a PATH.")
-    if paths:
-        scenes = photos.folder_scenes(paths, size, max_pixels=max_pixels)
-    else:
-        scenes = photos.scenes(size)
-    return _Labelled(scenes, limit, _labels(paths, labels))
+    return _Labelled(shared.scenes_of(paths, size, max_pixels), limit, _labels(paths, labels))
 
 
 def _labels(paths: Sequence[Path], labels: str | None) -> Callable[[str], int | None]:
@@ -294,8 +288,8 @@ def _show(
 ) -> None:
     from rics_transforms.report import as_table, save
 
-    for name, reason in scenes.unreadable.items() if scenes else ():
-        click.echo(one_line(f"Left out as unreadable: {name}: {reason}"), err=True)
+    if scenes:
+        shared.print_unreadable(scenes.unreadable)
     page = save(found, output, scenes, others)
     if as_json:
         baselines = [json.loads(other.to_json()) for other in others]

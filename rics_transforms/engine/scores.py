@@ -406,8 +406,9 @@ class MexicanHat(Score):
     coarse scales then seldom have a maximum away from the edge.
 
     Args:
-        sigma: the scales in pixels, coarsest first, or a single one. Default: 50, 20 and 9 px for
-            k = 140 as in the paper, in proportion for other k (the shorter side of a rectangle).
+        sigma: the scales, coarsest first, or a single one, of at least 0.1 pixels. Default: 50, 20
+            and 9 px for k = 140 as in the paper, in proportion for other k (the shorter side of a
+            rectangle).
 
     Source: Shifman & Weiss 2024, section 3.1 (RICS-MH).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,15 @@ def test_a_sample_comes_with_its_origin_through_a_chain() -> None:
     assert output.dtype == torch.float32 and cropped.shape == K
 
 
-def test_two_threads_do_not_mix_origins() -> None:
+def test_threads_do_not_mix_origins() -> None:
     transform = RICSCrop(K, return_origin=True)
-    one = {"image": random_image(3, *N), "mask": tv_tensors.Mask(random_image(*N))}
-    first = transform(one)[1]
-    assert transform.make_params([random_image(3, *N, seed=3)])["origins"].shape == (2,)
-    assert torch.equal(transform(one)[1], first)
+    images = [random_image(3, *N, seed=seed) for seed in range(32)]
+    expected = [locate(image, K).tolist() for image in images]
+    assert len({tuple(origin) for origin in expected}) > 16
+    samples = [{"image": image, "mask": tv_tensors.Mask(image[0])} for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        found = [origin.tolist() for _, origin in pool.map(transform, samples)]
+    assert found == expected
     assert "make_params" not in vars(transform)
 
 
