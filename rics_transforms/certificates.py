@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
-from rics_transforms.engine.geometry import Geometry
+from rics_transforms.engine.geometry import UNIT, Geometry
 from rics_transforms.engine.images import Images, as_pixels, check_crop, middle
-from rics_transforms.engine.scores import Random, Score, get_score
+from rics_transforms.engine.resampling import reach_of_taps
+from rics_transforms.engine.scores import Random, Score, get_score, require_smooth
 from rics_transforms.engine.windows import select_windows
 from rics_transforms.survival import fit_of, observe, survival
 
@@ -29,13 +31,14 @@ class Certificate:
     """Whether every window within `delta` of one scene's middle window has the same crop.
 
     Attributes:
-        origin: (top, left) of the unshifted window's crop, in pixels of the scene.
+        origin: (top, left) of the unshifted window's crop, in pixels of the scene; floats if crops
+            lie between the pixels.
         delta: largest shift that was considered, along either axis.
         counterexample: the smallest shift (dy, dx) that changes the crop, in the maximum norm; the
             first in raster order if there are several. None if no shift does.
     """
 
-    origin: Size
+    origin: tuple[float, float]
     delta: int
     counterexample: Size | None
 
@@ -57,6 +60,7 @@ def certify(
     *,
     n: int | Sequence[int] | None = None,
     score: str | Score = "lattice",
+    subpixel: bool = False,
 ) -> Certificate:
     """Decide whether any shift within delta changes the crop, from one score map of the scene.
 
@@ -71,6 +75,11 @@ def certify(
         delta: largest shift in pixels along either axis.
         n: side of the windows, or ``(height, width)``. Default: the scene less delta on each side.
         score: a registered name or a `Score`.
+        subpixel: for crops between the pixels. Shifts are of whole pixels all the same: the crop
+            has the same place after each, and no tap of its resampling leaves any of the windows,
+            so that all its pixels are the same (a tap outside would see the border repeated, and
+            counts as a change, though the pixels could be equal by chance). Of fractions of a pixel
+            nothing can be certified: what lies between the pixels of the scene is not known.
 
     Returns:
         A `Certificate`. No crop can stay, and none is certified, where ``n - k + 1 <= 2 delta``.
@@ -103,11 +112,26 @@ def certify(
     theory.crop_positions(window, size)
     top, left = (side - reach for side in middle(sides, window))
     seen = pixels[..., top:, left:][..., : window[0] + 2 * reach, : window[1] + 2 * reach]
-    origins = select_windows(seen, window, size, get_score(score))[0]
-    changes = (origins != origins[reach, reach]).any(-1).nonzero() - reach
+    rule = require_smooth(get_score(score), subpixel)
+    origins = select_windows(seen, window, size, rule, subpixel=subpixel)[0]
+    changed = (origins != origins[reach, reach]).any(-1)
+    if subpixel:
+        inside = _taps_stay_inside(origins, size, window)
+        changed |= ~(inside & inside[reach, reach])
+        changed[reach, reach] = False
+        origins = origins / UNIT
+    changes = changed.nonzero() - reach
     nearest = None if len(changes) == 0 else _pair(changes[changes.abs().amax(1).argmin()])
-    y, x = _pair(origins[reach, reach])
+    y, x = origins[reach, reach].tolist()
     return Certificate((top + y, left + x), reach, nearest)
+
+
+def _taps_stay_inside(origins: Tensor, k: Size, n: Size) -> Tensor:
+    """Whether the crop of each window, at ``[h, w, 2]`` in 1/64 px, needs no pixel outside it."""
+    height, width = (torch.arange(side, device=origins.device) for side in origins.shape[:2])
+    places = origins - UNIT * torch.stack(torch.meshgrid(height, width, indexing="ij"), -1)
+    first, last = reach_of_taps(places, k)
+    return (first >= 0).all(-1) & (last < torch.tensor(n, device=origins.device)).all(-1)
 
 
 def _window(sides: Size, n: int | Sequence[int] | None, delta: int) -> Size:

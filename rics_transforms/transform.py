@@ -18,18 +18,21 @@ from torchvision.transforms.v2 import functional as F
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.geometry import Geometry
+from rics_transforms.engine.geometry import UNIT, Geometry
 from rics_transforms.engine.images import (
     Images,
     as_pixels,
     as_plain,
     as_tensor,
     check_crop,
+    from_pil,
     is_tv_tensor,
     to_array,
+    to_pil,
 )
 from rics_transforms.engine.maps import patch_map
-from rics_transforms.engine.scores import Score, complete_levels, get_score
+from rics_transforms.engine.resampling import resample
+from rics_transforms.engine.scores import Score, complete_levels, get_score, require_smooth
 from rics_transforms.engine.selection import select
 from rics_transforms.engine.windows import select_windows
 from rics_transforms.samples import check_sample, is_image, warn_of_several_images
@@ -48,6 +51,7 @@ def locate(
     *,
     score: str | Score = ...,
     shifts: Shifts = ...,
+    subpixel: bool = ...,
 ) -> Tensor: ...
 @overload
 def locate(
@@ -56,6 +60,7 @@ def locate(
     *,
     score: str | Score = ...,
     shifts: Shifts = ...,
+    subpixel: bool = ...,
 ) -> np.ndarray: ...
 def locate(
     images: Images,
@@ -63,6 +68,7 @@ def locate(
     *,
     score: str | Score = "lattice",
     shifts: Shifts = "realistic",
+    subpixel: bool = False,
 ) -> Tensor | np.ndarray:
     """Origin of the crop that RICS selects in each image (Algorithm 1 of Shifman & Weiss 2024).
 
@@ -78,13 +84,16 @@ def locate(
         shifts: "realistic": crops inside the image, for scenes that move under the camera;
             "cyclic": crops that wrap around, for which every integer cyclic shift of the image
             leads to the same crop (Theorem 2).
+        subpixel: follow what moves by fractions of a pixel, see `RICSCrop`.
 
     Returns:
-        int64 ``[..., 2]``: (top, left); an array for an array.
+        int64 ``[..., 2]``: (top, left); an array for an array. With `subpixel` float64, in pixels,
+        multiples of 1/64: from -1/2 to below m - 1/2, cyclic from 0 to below n.
 
     Raises:
         TypeError: for complex images, or a `k` that is not an int or pair of ints.
-        ValueError: for a `k` larger than the image or below 1, an unknown score, NaN or infinity.
+        ValueError: for a `k` larger than the image or below 1, an unknown score, NaN or infinity,
+            or `subpixel` with a score that is not smooth.
 
     Example:
         The crop moves with the image; on the torus, always:
@@ -94,7 +103,8 @@ def locate(
         >>> (locate(moved, 24, shifts="cyclic") - locate(image, 24, shifts="cyclic")) % 32
         tensor([ 5, 29])
     """
-    origins = _locate(images, as_pair(k, "k"), get_score(score), _is_cyclic(shifts))
+    rule = require_smooth(get_score(score), subpixel)
+    origins = _locate(images, as_pair(k, "k"), rule, _is_cyclic(shifts), subpixel)
     return origins.numpy() if isinstance(images, np.ndarray) else origins
 
 
@@ -105,6 +115,7 @@ def rics_crop(
     *,
     score: str | Score = ...,
     shifts: Shifts = ...,
+    subpixel: bool = ...,
 ) -> Tensor: ...
 @overload
 def rics_crop(
@@ -113,6 +124,7 @@ def rics_crop(
     *,
     score: str | Score = ...,
     shifts: Shifts = ...,
+    subpixel: bool = ...,
 ) -> np.ndarray: ...
 def rics_crop(
     images: Images,
@@ -120,6 +132,7 @@ def rics_crop(
     *,
     score: str | Score = "lattice",
     shifts: Shifts = "realistic",
+    subpixel: bool = False,
 ) -> Tensor | np.ndarray:
     """The crop that RICS selects in each image: ``[..., C, H, W]`` to ``[..., C, kh, kw]``.
 
@@ -133,7 +146,7 @@ def rics_crop(
     """
     tensor = as_tensor(images)
     size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
-    origins = _locate(tensor, size, get_score(score), cyclic)
+    origins = _locate(tensor, size, require_smooth(get_score(score), subpixel), cyclic, subpixel)
     crops = _crop_tensor(tensor, origins, size, cyclic, selected=True)
     return to_array(crops, images) if isinstance(images, np.ndarray) else crops
 
@@ -194,8 +207,25 @@ class RICSCrop(v2.Transform):
         k: side of the crop in pixels, or ``(height, width)``; at most the image's.
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic" or "cyclic", see `locate`.
+        subpixel: place crops between the pixels: a scene that moves by a fraction of a pixel, as
+            before any real camera, gives nearly the same crop. Needs a smooth score: "lattice"
+            with a smooth patch, "mexican_hat" or "saliency".
         return_origin: give ``(output, origins)``, the latter as `locate` does. The transforms that
             follow in a chain leave origins alone; `uncrop` takes annotations back by them.
+
+    **Between the pixels** (``subpixel=True``). A quadratic surface through the 3 x 3 scores around
+    every local maximum tells where its peak lies, in 1/64 px, and how high; the highest peak
+    wins, and the crop is resampled at its place by six Lanczos taps per axis. All of it is
+    integer arithmetic for uint8 images, so crops are bit-identical wherever the same pixels are
+    seen. After a shift by whole pixels the same peak wins at the same place as often as without
+    `subpixel`, and the crop has the same pixels where it stays 3 px from the border of the window:
+    nearer to it the taps would reach over it, so they repeat the border, and up to 3 outer rows
+    and columns can differ. Under fractional shifts nothing is promised for single images: see the
+    documentation for how often the peak is found again, and how far off. Floats (which are not
+    rounded) have gradients through the taps. Masks are cut at the nearest whole pixel, as are PIL
+    images of palettes, of one bit, or of fewer bands than the image that decides, and boxes of
+    integers; other boxes and keypoints move by the fraction. A PIL image that decides loses its
+    palette.
 
     As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain
     label tensor must not come before the image: wrap inputs in `tv_tensors` when in doubt. A mask
@@ -223,12 +253,14 @@ class RICSCrop(v2.Transform):
         *,
         score: str | Score = "lattice",
         shifts: Shifts = "realistic",
+        subpixel: bool = False,
         return_origin: bool = False,
     ) -> None:
         super().__init__()
         self.k = as_pair(k, "k")
         self.return_origin = return_origin
-        self.score = get_score(score)
+        self.score = require_smooth(get_score(score), subpixel)
+        self.subpixel = subpixel
         _is_cyclic(shifts)
         self.shifts = shifts
 
@@ -237,8 +269,8 @@ class RICSCrop(v2.Transform):
     @overload
     def locate(self, images: np.ndarray) -> np.ndarray: ...
     def locate(self, images: Images) -> Tensor | np.ndarray:
-        """Origins of the crops, int64 ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
-        origins = _locate(images, self.k, self.score, self.shifts == "cyclic")
+        """Origins of the crops, ``[..., 2]`` (top, left); see `rics_transforms.locate`."""
+        origins = _locate(images, self.k, self.score, self.shifts == "cyclic", self.subpixel)
         return origins.numpy() if isinstance(images, np.ndarray) else origins
 
     def locate_windows(self, scenes: Images, n: int | Sequence[int]) -> Tensor:
@@ -252,7 +284,8 @@ class RICSCrop(v2.Transform):
 
         Returns:
             int64 ``[..., H - nh + 1, W - nw + 1, 2]``: (top, left) in the scene, one per window,
-            so that windows that select the same crop of the scene have equal entries.
+            so that windows that select the same crop of the scene have equal entries. With
+            `subpixel` float64.
 
         Raises:
             ValueError: for windows smaller than `k` or larger than the scene, or shifts="cyclic".
@@ -271,8 +304,8 @@ class RICSCrop(v2.Transform):
                 f"Expected `n` to be at most the scene size {tuple(pixels.shape[-2:])}, "
                 f"but got {window}."
             )
-        origins = select_windows(pixels, window, self.k, self.score)
-        return origins.reshape(*lead, *origins.shape[1:])
+        origins = select_windows(pixels, window, self.k, self.score, subpixel=self.subpixel)
+        return _in_pixels(origins.reshape(*lead, *origins.shape[1:]), self.subpixel)
 
     def forward(self, *inputs: Any) -> Any:
         output: Any
@@ -331,8 +364,11 @@ class RICSCrop(v2.Transform):
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         origins: Tensor = params["origins"]
         cyclic = self.shifts == "cyclic"
+        guide = params.get("guide")
+        if _is_label_map(inpt, guide):
+            origins = whole(origins, F.get_size(inpt) if cyclic else None)
         if is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
-            selected = params.get("guide") is inpt
+            selected = guide is inpt
             cropped = _crop_tensor(inpt, origins, self.k, cyclic, selected=selected)
             return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
         if origins.ndim > 1:
@@ -340,19 +376,19 @@ class RICSCrop(v2.Transform):
                 f"Expected {type(inpt).__name__} beside a single image, but got a batch of shape "
                 f"{tuple(origins.shape[:-1])}; apply RICSCrop per sample, before batching."
             )
-        top, left = origins.tolist()
-        height, width = self.k
-        if not cyclic:
-            return self._call_kernel(F.crop, inpt, top, left, height, width)
         if isinstance(inpt, PIL.Image.Image):
-            return _crop_around(inpt, (top, left), self.k)
-        raise ValueError(
-            f"Expected no {type(inpt).__name__} with shifts='cyclic': a crop that wraps around can "
-            "cut one object into several pieces, which such annotations cannot express."
-        )
+            return _crop_pil(inpt, origins, self.k, cyclic)
+        if cyclic:
+            raise ValueError(
+                f"Expected no {type(inpt).__name__} with shifts='cyclic': a crop that wraps around "
+                "can cut one object into several pieces, which such annotations cannot express."
+            )
+        top, left = origins.tolist()
+        return self._call_kernel(F.crop, inpt, top, left, *self.k)
 
     def extra_repr(self) -> str:
-        return f"k={self.k}, score={self.score!r}, shifts={self.shifts!r}"
+        subpixel = ", subpixel=True" if self.subpixel else ""
+        return f"k={self.k}, score={self.score!r}, shifts={self.shifts!r}{subpixel}"
 
     def certify(
         self,
@@ -385,7 +421,7 @@ class RICSCrop(v2.Transform):
                 "Expected `shifts` to be 'realistic' for a certificate, but got 'cyclic': cyclic "
                 "crops survive every shift (Theorem 2)."
             )
-        return certify(scene, self.k, delta, n=n, score=self.score)
+        return certify(scene, self.k, delta, n=n, score=self.score, subpixel=self.subpixel)
 
     def stability(self, images: Images, delta: int) -> Tensor:
         """The probability that no shift within delta changes the crop, from the images alone.
@@ -399,6 +435,9 @@ class RICSCrop(v2.Transform):
         Returns:
             float64 ``[...]``.
 
+        Raises:
+            ValueError: with `subpixel`, for shifts that are not cyclic, and as the function does.
+
         Example:
             >>> RICSCrop(24, shifts="cyclic").stability(torch.rand(3, 32, 32), 5)
             tensor(1., dtype=torch.float64)
@@ -407,21 +446,54 @@ class RICSCrop(v2.Transform):
 
         if self.shifts == "cyclic":
             return torch.ones_like(self.locate(as_tensor(images))[..., 0], dtype=torch.float64)
+        if self.subpixel:
+            raise ValueError(
+                "Expected `subpixel` to be False for `stability`, whose coefficients were fitted "
+                "to crops at whole pixels; `certify` decides for a scene that is known."
+            )
         return stability(images, self.k, delta, score=self.score)
 
 
-def _locate(images: Images, size: Size, score: Score, cyclic: bool) -> Tensor:
+def _locate(images: Images, size: Size, score: Score, cyclic: bool, subpixel: bool) -> Tensor:
     pixels, lead = as_pixels(images)
     check_crop(size, pixels)
-    return select(pixels, size, score, cyclic=cyclic).reshape(*lead, 2)
+    origins = select(pixels, size, score, cyclic=cyclic, subpixel=subpixel)
+    return _in_pixels(origins.reshape(*lead, 2), subpixel)
 
 
-def _crop_around(image: PIL.Image.Image, origin: Size, size: Size) -> PIL.Image.Image:
+def _in_pixels(origins: Tensor, subpixel: bool) -> Tensor:
+    return origins.to(torch.float64) / UNIT if subpixel else origins
+
+
+def whole(origins: Tensor, period: Sequence[int] | None = None) -> Tensor:
+    """Whole pixels as they are; of places between them the nearest, int64, on a torus of a size."""
+    if not origins.is_floating_point():
+        return origins
+    nearest = (origins + 0.5).floor().to(torch.int64)
+    return nearest if period is None else nearest.remainder(origins.new_tensor(period).long())
+
+
+def _is_label_map(inpt: Any, guide: Any) -> bool:
+    """Whether values must not be mixed: of masks, palettes, single bits, boxes in integers."""
+    if isinstance(inpt, PIL.Image.Image):
+        if inpt is guide:
+            return False
+        bands = guide.getbands() if isinstance(guide, PIL.Image.Image) else ()
+        return inpt.mode in ("1", "P", "PA") or len(inpt.getbands()) < len(bands)
+    if isinstance(inpt, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
+        return not inpt.is_floating_point()
+    return isinstance(inpt, tv_tensors.Mask)
+
+
+def _crop_pil(image: PIL.Image.Image, origins: Tensor, size: Size, cyclic: bool) -> PIL.Image.Image:
     """A crop that may go on at the opposite border; Pillow's own offset up to 12.1 spoils I;16."""
-    (top, left), (height, width) = origin, size
+    if origins.is_floating_point():
+        crop = _crop_tensor(from_pil(image), origins, size, cyclic, selected=False)
+        return to_pil(crop, image)
+    (top, left), (height, width) = origins.tolist(), size
     cropped = image.crop((left, top, left + width, top + height))
     for x, y in ((image.width, 0), (0, image.height), image.size):
-        if (not x or left + width > x) and (not y or top + height > y):
+        if cyclic and (not x or left + width > x) and (not y or top + height > y):
             cropped.paste(image, (x - left, y - top))
     return cropped
 
@@ -448,5 +520,8 @@ def _crop_tensor(
         )
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     places = origins.reshape(prod(lead), 2)
-    crops = crop(flat, places, size, cyclic=cyclic, selected=selected)
+    if origins.is_floating_point():
+        crops = resample(flat, (places * UNIT).to(torch.int64), size, cyclic=cyclic)
+    else:
+        crops = crop(flat, places, size, cyclic=cyclic, selected=selected)
     return crops.reshape(*lead, *plain.shape[len(lead) : -2], *size)

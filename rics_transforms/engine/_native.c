@@ -36,7 +36,7 @@ enum { HASH, HAT, SALIENCY, SEPARABLE };
 
 /* Filled by native.py, field by field. */
 typedef struct {
-    int64_t kind, nms, cyclic;
+    int64_t kind, nms, cyclic, subpixel;
     int64_t channels, height, width;
     int64_t channel_stride, row_stride, column_stride;
     int64_t patch_height, patch_width;
@@ -304,9 +304,10 @@ VECTORISED static int quantise_floats(const float *restrict in, int64_t count,
 
 /* --- the best patch --------------------------------------------------------------------------- */
 
-/* Where one best entry of the map lies, and how many equal it. */
+/* Where one best entry of the map lies, how many equal it, and how far its peak lies below and to
+ * the right of it, in 1/64 px. */
 typedef struct {
-    int64_t row, column, count;
+    int64_t row, column, count, down, across;
 } Best;
 
 /* With `nms` the largest local maximum away from the edge: the largest entry there, unless the edge
@@ -316,7 +317,7 @@ typedef struct {
     {                                                                                             \
         const int64_t rows = s->rows, columns = s->columns, edge = p->nms && !p->cyclic;          \
         const int64_t last_row = rows - edge, last_column = columns - edge;                       \
-        Best best = {0, 0, 0};                                                                    \
+        Best best = {0, 0, 0, 0, 0};                                                                    \
         if (last_row <= edge || last_column <= edge)                                              \
             return best;                                                                          \
         T top = LOWEST, outside = LOWEST;                                                         \
@@ -347,7 +348,7 @@ typedef struct {
                                 *at < up[1] || *at < down[-1] || *at < down[0] || *at < down[1])) \
                     continue;                                                                     \
                 if (*at > top || best.count == 0)                                                 \
-                    best = (Best){y, x, 0};                                                       \
+                    best = (Best){y, x, 0, 0, 0};                                                 \
                 top = *at;                                                                        \
                 best.count++;                                                                     \
             }                                                                                     \
@@ -357,6 +358,149 @@ typedef struct {
 
 DEFINE_BEST(best_int32, int32_t, INT32_MIN)
 DEFINE_BEST(best_int64, int64_t, INT64_MIN)
+
+/* --- the best peak between the pixels (peaks.py) ----------------------------------------------- */
+
+#define UNIT 64
+#define REACH 38
+
+/* Division and shift that round down, as they do in Python. */
+INLINE int64_t half_down(int64_t x, int bits) { return x < 0 ? ~(~x >> bits) : x >> bits; }
+
+INLINE int64_t ratio(int64_t numerator, int64_t denominator)
+{
+    const int64_t size = numerator < 0 ? -numerator : numerator;
+    int64_t parts = (2 * UNIT * size + denominator) / (2 * denominator);
+    parts = parts > REACH ? REACH : parts;
+    return numerator < 0 ? -parts : parts;
+}
+
+/* The peak of the surface through 3 x 3 scores, the middle one of which is highest. */
+static int64_t fit(const int64_t around[9], int64_t *down, int64_t *across)
+{
+    const int64_t centre = around[4];
+    int64_t d[9], largest = 0;
+    for (int i = 0; i < 9; i++) {
+        d[i] = centre - around[i];
+        largest = d[i] > largest ? d[i] : largest;
+    }
+    const int64_t unit = (largest >> 20) + 1;
+    if (unit > 1)
+        for (int i = 0; i < 9; i++)
+            d[i] /= unit;
+    const int64_t g_y = d[1] - d[7], g_x = d[3] - d[5];
+    const int64_t h_yy = d[1] + d[7] > 1 ? d[1] + d[7] : 1;
+    const int64_t h_xx = d[3] + d[5] > 1 ? d[3] + d[5] : 1;
+    int64_t h_xy = d[2] + d[6] - d[0] - d[8];
+    if (h_xy * h_xy >= 16 * h_yy * h_xx)
+        h_xy = 0;
+    const int64_t determinant = 16 * h_yy * h_xx - h_xy * h_xy;
+    const int64_t y = ratio(8 * h_xx * g_y + 2 * h_xy * g_x, determinant);
+    const int64_t x = ratio(8 * h_yy * g_x + 2 * h_xy * g_y, determinant);
+    const int64_t rise = 2 * UNIT * (g_y * y + g_x * x) -
+                         2 * (h_yy * y * y + h_xx * x * x) + h_xy * y * x;
+    *down = y, *across = x;
+    return centre + half_down(half_down(rise, 7) * unit, 7);
+}
+
+/* Of all local maxima, those at the edge only on the torus, the one with the highest peak. */
+#define DEFINE_BEST_PEAK(NAME, T)                                                                 \
+    VECTORISED static Best NAME(const Plan *p, const Scratch *s, const T *map)                    \
+    {                                                                                             \
+        const int64_t rows = s->rows, columns = s->columns, edge = !p->cyclic;                    \
+        Best best = {0, 0, 0, 0, 0};                                                              \
+        int64_t top = 0;                                                                          \
+        for (int64_t y = edge; y < rows - edge; y++) {                                            \
+            const T *line = map + y * columns;                                                    \
+            const T *up = y ? line - columns : map + (rows - 1) * columns;                        \
+            const T *down = y + 1 < rows ? line + columns : map;                                  \
+            for (int64_t x = edge; x < columns - edge; x++) {                                     \
+                const int64_t l = x ? x - 1 : columns - 1, r = x + 1 < columns ? x + 1 : 0;       \
+                const T at = line[x];                                                             \
+                if (at < line[l] || at < line[r] || at < up[x] || at < down[x] || at < up[l] ||   \
+                    at < up[r] || at < down[l] || at < down[r])                                   \
+                    continue;                                                                     \
+                const int64_t around[9] = {up[l],   up[x],   up[r],   line[l], at,                \
+                                           line[r], down[l], down[x], down[r]};                   \
+                int64_t below, aside;                                                             \
+                const int64_t height = fit(around, &below, &aside);                               \
+                if (best.count == 0 || height > top) {                                            \
+                    top = height;                                                                 \
+                    best = (Best){y, x, 0, below, aside};                                         \
+                }                                                                                 \
+                best.count += height == top;                                                      \
+            }                                                                                     \
+        }                                                                                         \
+        return best;                                                                              \
+    }
+
+DEFINE_BEST_PEAK(best_peak_int32, int32_t)
+DEFINE_BEST_PEAK(best_peak_int64, int64_t)
+
+/* --- crops between the pixels (resampling.py) -------------------------------------------------- */
+
+#define TAPS 6
+#define BEFORE 2 /* of the taps, those above or to the left of a place */
+
+/* Where a line of pixels that goes on over the border lies in the image: repeated, or on the other
+ * side. */
+INLINE int64_t inside(int64_t i, int64_t length, int64_t cyclic)
+{
+    if (cyclic)
+        return i < 0 ? i + length : i % length;
+    return i < 0 ? 0 : i < length ? i : length - 1;
+}
+
+/* Six rows into one, in 1/64 grey level. */
+INLINE void resample_down(const uint8_t *const rows[TAPS], const int32_t *taps, int64_t first,
+                          int64_t count, int16_t *restrict out)
+{
+    const uint8_t *a = rows[0] + first, *b = rows[1] + first, *c = rows[2] + first;
+    const uint8_t *d = rows[3] + first, *e = rows[4] + first, *f = rows[5] + first;
+    for (int64_t x = 0; x < count; x++) {
+        const int32_t sum = a[x] * taps[0] + b[x] * taps[1] + c[x] * taps[2] + d[x] * taps[3] +
+                            e[x] * taps[4] + f[x] * taps[5];
+        out[x] = (int16_t)((sum + 128) >> 8);
+    }
+}
+
+INLINE void resample_across(const int16_t *line, const int32_t *taps, int64_t count,
+                            uint8_t *restrict out)
+{
+    for (int64_t x = 0; x < count; x++) {
+        int32_t sum = line[x] * taps[0] + line[x + 1] * taps[1] + line[x + 2] * taps[2] +
+                      line[x + 3] * taps[3] + line[x + 4] * taps[4] + line[x + 5] * taps[5];
+        sum = (sum + (1 << 19)) >> 20;
+        sum = sum < 0 ? 0 : sum;
+        out[x] = (uint8_t)(sum > 255 ? 255 : sum);
+    }
+}
+
+/* Of one plane the crop at (top, left) in 1/64 px; `line` has room for columns + TAPS - 1. */
+VECTORISED static void resample_plane(const uint8_t *plane, const int64_t sizes[5], int64_t top,
+                                      int64_t left, const int32_t *taps, int16_t *line,
+                                      uint8_t *out)
+{
+    const int64_t height = sizes[0], width = sizes[1], rows = sizes[2], columns = sizes[3];
+    const int64_t cyclic = sizes[4], seen = columns + TAPS - 1;
+    const int64_t y0 = half_down(top, 6) - BEFORE, x0 = half_down(left, 6) - BEFORE;
+    const int32_t *taps_down = taps + (top - 64 * half_down(top, 6)) * TAPS;
+    const int32_t *taps_across = taps + (left - 64 * half_down(left, 6)) * TAPS;
+    for (int64_t y = 0; y < rows; y++) {
+        const uint8_t *from[TAPS];
+        for (int i = 0; i < TAPS; i++)
+            from[i] = plane + inside(y0 + y + i, height, cyclic) * width;
+        for (int64_t x = 0; x < seen;) {
+            const int64_t first = inside(x0 + x, width, cyclic);
+            const int64_t outside = !cyclic && x0 + x != first; /* one pixel, repeated */
+            int64_t count = outside ? 1 : width - first;
+            count = count < seen - x ? count : seen - x;
+            resample_down(from, taps_down, first, count, line + x);
+            x += count;
+        }
+        resample_across(line, taps_across, columns, out + y * columns);
+    }
+}
 
 /* --- Python ----------------------------------------------------------------------------------- */
 
@@ -420,6 +564,15 @@ static void fill_map(const Plan *p, const uint8_t *image, Scratch *s, const int3
         hat(p, image, s);
 }
 
+static Best best_of(const Plan *p, const Scratch *s)
+{
+    const int64_t *wide = (const int64_t *)s->map;
+    const int32_t *narrow = (const int32_t *)s->map;
+    if (p->subpixel && p->nms)
+        return is_wide(p) ? best_peak_int64(p, s, wide) : best_peak_int32(p, s, narrow);
+    return is_wide(p) ? best_int64(p, s, wide) : best_int32(p, s, narrow);
+}
+
 /* run(plan, filters, pixels, image_stride, count, maps, best): score so many images.
  *
  * `maps`, if not 0, takes their score maps, one after the other; `best`, if not 0, takes the origin
@@ -453,8 +606,7 @@ static PyObject *run(PyObject *self, PyObject *args)
             fill_map(&plan, (const uint8_t *)pixels + i * image_stride, &s,
                      (const int32_t *)filters);
             if (best)
-                ((Best *)best)[i] = is_wide(&plan) ? best_int64(&plan, &s, (int64_t *)s.map)
-                                                   : best_int32(&plan, &s, (int32_t *)s.map);
+                ((Best *)best)[i] = best_of(&plan, &s);
         }
         free(block);
     }
@@ -510,6 +662,36 @@ static PyObject *crop(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* resample(images, plan, places, count, out, taps): the same for bytes at places in 1/64 px. The
+ * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: six of
+ * each of 64 fractions, in 1/16384, int32. */
+static PyObject *resample(PyObject *self, PyObject *args)
+{
+    const char *plan, *taps;
+    Py_ssize_t plan_size, images, places, count, out, taps_size;
+    if (!PyArg_ParseTuple(args, "ny#nnny#", &images, &plan, &plan_size, &places, &count, &out,
+                          &taps, &taps_size))
+        return NULL;
+    int64_t fields[6];
+    if (plan_size != sizeof fields || taps_size != UNIT * TAPS * sizeof(int32_t))
+        return PyErr_Format(PyExc_ValueError, "Expected another plan or table of taps.");
+    memcpy(fields, plan, sizeof fields);
+    const int64_t planes = fields[0], area = fields[1] * fields[2], crop = fields[3] * fields[4];
+    int16_t *line;
+    Py_BEGIN_ALLOW_THREADS
+    line = malloc((fields[4] + TAPS - 1) * sizeof *line);
+    for (Py_ssize_t i = 0; line && i < count * planes; i++) {
+        const int64_t *place = (const int64_t *)places + i / planes * 2;
+        resample_plane((const uint8_t *)images + i * area, fields + 1, place[0], place[1],
+                       (const int32_t *)taps, line, (uint8_t *)out + i * crop);
+    }
+    free(line);
+    Py_END_ALLOW_THREADS
+    if (!line)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 /* constants(row, column, mix): those of hashing.py. */
 static PyObject *constants(PyObject *self, PyObject *args)
 {
@@ -524,6 +706,7 @@ static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, NULL},
     {"quantise", quantise, METH_VARARGS, NULL},
     {"crop", crop, METH_VARARGS, NULL},
+    {"resample", resample, METH_VARARGS, NULL},
     {"constants", constants, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

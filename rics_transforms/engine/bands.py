@@ -16,6 +16,7 @@ from rics_transforms._arguments import Size
 from rics_transforms.engine import hashing
 from rics_transforms.engine.geometry import Geometry, wrap
 from rics_transforms.engine.maps import candidates, has_maximum, lowest, patch_map
+from rics_transforms.engine.peaks import find_peaks
 from rics_transforms.engine.scores import Level
 
 LARGE = 2**22  # pixels of an image that is scored in bands
@@ -25,22 +26,35 @@ _PART = 2**21  # values of a map that are held at once, or as many as a patch or
 
 
 def best_of_bands(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
-    """The best patch of one image by a level, int64 ``[1, 3]``: row, column, whether there is one.
+    """The best patch of one image by a level, int64 ``[1, 5]``, as `selection.select` has it.
 
     Args:
         pixels: one integer image or clip, ``[1, T, C, H, W]``.
         geometry: of its patches and crops.
         level: what to maximise.
     """
-    nms = level.nms and not geometry.cyclic
+    nms = level.nms and (geometry.subpixel or not geometry.cyclic)
     tied, top = _maxima(pixels, geometry, level, nms)
     if not has_maximum(top, nms):
-        return tied.new_zeros((1, 3), dtype=torch.int64)
+        return tied.new_zeros((1, 5), dtype=torch.int64)
     if int(tied.count_nonzero()) > 1:
         whole = (wrap(pixels, geometry.k) if geometry.cyclic else pixels)[0].flatten(0, 1)
         tied = _first_by_content(tied, whole, geometry)
     position = tied.view(torch.uint8).flatten().argmax()[None, None]
-    return torch.cat([geometry.patch_of(position), torch.ones_like(position)], 1)
+    patch = geometry.patch_of(position)
+    fraction = torch.zeros_like(patch)
+    if geometry.subpixel and level.nms:
+        fraction = _fraction(pixels, patch[0], geometry.t, level)
+    return torch.cat([patch, torch.ones_like(position), fraction], 1)
+
+
+def _fraction(pixels: Tensor, patch: Tensor, t: Size, level: Level) -> Tensor:
+    """How far below and right of a patch its peak lies in 1/64 px, ``[1, 2]``."""
+    for dim, start, length in zip((-2, -1), patch.tolist(), t, strict=True):
+        lines = torch.arange(start - 1, start + length + 1, device=pixels.device)
+        pixels = pixels.index_select(dim, lines.remainder(pixels.shape[dim]))
+    _, down, across = find_peaks(patch_map(pixels, t, level, False), cyclic=False)
+    return torch.stack([down[:, 1, 1], across[:, 1, 1]], 1)
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -48,15 +62,26 @@ def best_of_bands(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
 
 def _maxima(pixels: Tensor, geometry: Geometry, level: Level, nms: bool) -> tuple[Tensor, Tensor]:
     """Where the level has its maximum, bool ``[rows, columns]`` of patches, and its value."""
-    whole = wrap(pixels, geometry.t) if geometry.cyclic else pixels
     rows, columns = geometry.positions
+    whole, around = pixels, 0
+    if geometry.cyclic:
+        around = int(nms)  # neighbours of the positions at the borders
+        size = geometry.t[0] + 2 * around, geometry.t[1] + 2 * around
+        whole = wrap(pixels.roll((around, around), (-2, -1)), size)
     tied = torch.zeros((rows, columns), dtype=torch.bool, device=pixels.device)
     best: Tensor | None = None
     for start, stop in _parts(rows, max(geometry.t[0], _PART // columns)):
         above, below = (int(start > 0), int(stop < rows)) if nms else (0, 0)  # neighbours
-        seen = whole[..., start - above : stop + below + geometry.t[0] - 1, :]
-        scores = candidates(patch_map(seen, geometry.t, level, False), nms)[0]
-        scores = scores[above : len(scores) - below]
+        if around:
+            above, below = 1, 1
+        first = start - above + around
+        seen = whole[..., first : stop + below + around + geometry.t[0] - 1, :]
+        patches = patch_map(seen, geometry.t, level, False)
+        if geometry.subpixel and level.nms:
+            scores = find_peaks(patches, cyclic=False).height[0]
+        else:
+            scores = candidates(patches, nms)[0]
+        scores = scores[above : len(scores) - below, around : around + columns]
         top = scores.max()
         if best is None or top > best:
             best = top

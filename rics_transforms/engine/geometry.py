@@ -21,12 +21,13 @@ class Geometry:
     k: Size
     t: Size
     cyclic: bool
+    subpixel: bool = False
 
     @classmethod
-    def of(cls, n: Size, k: Size, score: Score, cyclic: bool) -> Geometry:
+    def of(cls, n: Size, k: Size, score: Score, cyclic: bool, subpixel: bool = False) -> Geometry:
         """For windows of n and crops of k."""
         order = score.order_for(n, k)
-        return cls(n, k, k if order == (1, 1) else _patch_size(n, k, order), cyclic)
+        return cls(n, k, k if order == (1, 1) else _patch_size(n, k, order), cyclic, subpixel)
 
     @property
     def positions(self) -> Size:
@@ -49,19 +50,44 @@ class Geometry:
     def crop_of(self, patch: Tensor) -> Tensor:
         """Crop origins of patch origins ``[..., 2]``: a mod m; cyclic: with the patch centred."""
         if self.cyclic:
-            centre = (self.k[0] - self.t[0]) // 2, (self.k[1] - self.t[1]) // 2
-            patch = patch - pair_tensor(centre, patch.device)
+            patch = patch - pair_tensor(self._centre, patch.device)
         elif self.t == self.k:
             return patch
         return patch.remainder(pair_tensor(self.crops, patch.device))
 
+    def origin_of(self, best: Tensor) -> Tensor:
+        """Crop origins of best patches ``[..., 5]``: pixels, or 1/64 px where `subpixel`.
+
+        A fraction moves the crop along with the patch, but by no more than half a pixel over the
+        border, so that the nearest whole crop always lies inside: from -1/2 to below m - 1/2.
+        """
+        patch = best[..., :2]
+        if not self.subpixel:
+            return self.crop_of(patch)
+        place = UNIT * patch + best[..., 3:]
+        if self.cyclic:
+            place = place - UNIT * pair_tensor(self._centre, patch.device)
+        elif self.t == self.k:
+            return place
+        half = 0 if self.cyclic else UNIT // 2
+        room = UNIT * pair_tensor(self.crops, patch.device)
+        return (place + half).remainder(room) - half
+
+    @property
+    def _centre(self) -> Size:
+        """Where the patch lies in the crop that it selects on the torus."""
+        return (self.k[0] - self.t[0]) // 2, (self.k[1] - self.t[1]) // 2
+
     def fold(self, patches: Tensor) -> Tensor:
         """Scores of the crops from scores of the patches: the best of each crop's patches."""
         if self.cyclic:
-            offset = [-((k - t) // 2) for k, t in zip(self.k, self.t, strict=True)]
-            return patches.roll(offset, (-2, -1))
+            return patches.roll([-side for side in self._centre], (-2, -1))
         cells = patches.unflatten(-1, (-1, self.crops[1])).unflatten(-3, (-1, self.crops[0]))
         return cells.amax((-4, -2))
+
+
+UNIT = 64
+"""Parts of a pixel in which places between the pixels are counted."""
 
 
 _patch_size = cached(theory.patch_size)

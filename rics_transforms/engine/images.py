@@ -84,6 +84,24 @@ def from_pil(image: PIL.Image.Image) -> Tensor:
     return F.pil_to_tensor(image)
 
 
+def to_pil(tensor: Tensor, like: PIL.Image.Image) -> PIL.Image.Image:
+    """What `from_pil` made of an image, or a crop of it, in the mode of that image or its colours.
+
+    Example:
+        >>> image = PIL.Image.new("YCbCr", (4, 2), (90, 120, 130))
+        >>> to_pil(from_pil(image)[:, :1], image)
+        <PIL.Image.Image image mode=YCbCr size=4x1 ...>
+    """
+    height, width = tensor.shape[-2:]
+    if like.mode.startswith("I;16"):
+        mode, array = "I;16", tensor.numpy().astype("<u2")
+    else:
+        mode, array = as_colours(like).mode, tensor.movedim(0, -1).numpy()
+    image = PIL.Image.frombytes(mode, (width, height), array.tobytes())
+    image.info = dict(like.info)
+    return image
+
+
 def from_array(array: np.ndarray) -> Tensor:
     """An array ``[..., H, W, C]``, or ``[H, W]`` of greys, as a tensor ``[..., C, H, W]``.
 

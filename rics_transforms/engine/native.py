@@ -120,6 +120,31 @@ def crop(images: Tensor, origins: Tensor, size: Size) -> Tensor:
     return crops
 
 
+def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool, taps: bytes) -> Tensor:
+    """Crops of bytes ``[B, ..., H, W]`` at places in 1/64 px, int64 ``[B, 2]``."""
+    lead, (height, width) = images.shape[:-2], images.shape[-2:]
+    crops = torch.empty((*lead, *size), dtype=torch.uint8, device="cpu")
+    planes = prod(lead[1:])
+    plan = array("q", [planes, height, width, *size, cyclic]).tobytes()
+    places = places.contiguous()
+    source = _address(images, torch.uint8, images.shape)
+    where = _address(places, torch.int64, (len(images), 2))
+    target = _address(crops, torch.uint8, (*lead, *size))
+
+    def work(start: int, stop: int) -> None:
+        _native.resample(
+            source + start * planes * height * width,
+            plan,
+            where + start * 2 * places.itemsize,
+            stop - start,
+            target + start * planes * size[0] * size[1],
+            taps,
+        )
+
+    _share(work, len(images), planes * size[0] * size[1])
+    return crops
+
+
 def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kernel]:
     """Whether the compiled code has this kernel for patches of images ``[B, C, H, W]``."""
     return (
@@ -147,14 +172,16 @@ def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Te
 
 
 def fill_best(
-    best: Tensor, kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool
-) -> None:
+    best: Tensor, kernel: Kernel, pixels: Tensor, size: Size, *, nms: bool, cyclic: bool,
+    subpixel: bool = False,
+) -> None:  # fmt: skip
     """Fill in a best patch of each image ``[B, C, H, W]`` that has none yet.
 
-    `best` is int64 ``[B, 3]``: row, column, how many equal it. With `nms` only local maxima away
-    from the edge count; where there is none, the number stays 0.
+    `best` is int64 ``[B, 5]``: row, column, how many equal it, and where its peak lies below and to
+    the right of it in 1/64 px. With `nms` only local maxima away from the edge count, with
+    `subpixel` as well by the heights of their peaks; where there is none, the number stays 0.
     """
-    _run(kernel, pixels, size, nms=nms, cyclic=cyclic, best=best)
+    _run(kernel, pixels, size, nms=nms, cyclic=cyclic, subpixel=subpixel, best=best)
 
 
 def _run(
@@ -164,6 +191,7 @@ def _run(
     *,
     nms: bool,
     cyclic: bool,
+    subpixel: bool = False,
     maps: Tensor | None = None,
     best: Tensor | None = None,
 ) -> None:
@@ -171,11 +199,11 @@ def _run(
     stride, *strides = pixels.stride()
     if pixels.shape[-2] * pixels.shape[-1] > _LARGEST:
         raise MemoryError(f"Expected at most 2**40 pixels, but got {tuple(pixels.shape)}.")
-    plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic)
+    plan = _plan(kernel, tuple(pixels.shape[1:]), tuple(strides), size, nms, cyclic, subpixel)
     filters = _filters(kernel, size)
     source = _address(pixels, torch.uint8, pixels.shape, dense=False)
     scores = 0 if maps is None else _address(maps, maps.dtype, (len(pixels), *maps.shape[1:]))
-    found = 0 if best is None else _address(best, torch.int64, (len(pixels), 3))
+    found = 0 if best is None else _address(best, torch.int64, (len(pixels), 5))
 
     def score(start: int, stop: int) -> None:
         _native.run(
@@ -185,7 +213,7 @@ def _run(
             stride,
             stop - start,
             0 if maps is None else scores + start * maps.stride(0) * maps.itemsize,
-            0 if best is None else found + start * 3 * best.itemsize,
+            0 if best is None else found + start * 5 * best.itemsize,
         )
 
     _share(score, len(pixels), pixels.shape[-2] * pixels.shape[-1])
@@ -232,8 +260,9 @@ def _started(
 
 @lru_cache(1024)
 def _plan(
-    kernel: Kernel, shape: Sizes, strides: Sizes, size: Size, nms: bool, cyclic: bool
-) -> bytes:
+    kernel: Kernel, shape: Sizes, strides: Sizes, size: Size, nms: bool, cyclic: bool,
+    subpixel: bool,
+) -> bytes:  # fmt: skip
     """The `Plan` of `_native.c`, for images ``[C, H, W]`` of this shape and these strides."""
     steps: Any = ((), ())
     arms: Any = (0, 0)
@@ -243,7 +272,7 @@ def _plan(
         steps, arms = zip(*geometries, strict=True)
         shift, _ = exact.hat_range(kernel.span, 0, kernel.shape)
     kind = ("hash", "hat", "saliency", "separable").index(kernel.kind)
-    fields = [kind, nms, cyclic, *shape, *strides, *size, shift, *arms, *map(len, steps)]
+    fields = [kind, nms, cyclic, subpixel, *shape, *strides, *size, shift, *arms, *map(len, steps)]
     return array("q", [*fields, *steps[0], *steps[1]]).tobytes()
 
 

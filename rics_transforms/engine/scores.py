@@ -59,11 +59,33 @@ class Score:
         """Patch positions per crop position along each axis; (1, 1): patches are whole crops."""
         return 1, 1
 
+    @property
+    def smooth(self) -> bool:
+        """Whether scores vary smoothly from place to place, so that peaks lie between pixels."""
+        return False
+
 
 def complete_levels(score: Score, size: Size) -> tuple[Level, ...]:
     """A score's levels, closed by the hash where the last of them may find no maximum."""
     levels = score.levels(size)
     return levels if levels and not levels[-1].nms else (*levels, HASH)
+
+
+def require_smooth(score: Score, subpixel: bool) -> Score:
+    """The score; raise if it cannot say where crops lie between the pixels, and is asked to.
+
+    Raises:
+        TypeError: unless `subpixel` is a bool.
+        ValueError: for a score that is not smooth.
+    """
+    if not isinstance(subpixel, bool):
+        raise TypeError(f"Expected `subpixel` to be True or False, but got {subpixel!r}.")
+    if subpixel and not score.smooth:
+        raise ValueError(
+            "Expected a smooth score with subpixel=True (lattice with a smooth patch, mexican_hat, "
+            f"saliency), but got {score!r}: its scores have no peaks between pixels."
+        )
+    return score
 
 
 # --- the registry --------------------------------------------------------------------------------
@@ -80,7 +102,8 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
     Args:
         name: the name, for `get_score` and for ``RICSCrop(k, score=name)``.
         nms: for a function: only local maxima away from the edge may win (non-maximum
-            suppression); where there is none, the hash decides.
+            suppression); where there is none, the hash decides. Peaks of such a score are also
+            found between pixels (`subpixel`), if its values stay within 2^53.
 
     The decorated object is a `Score` class, or a function ``f(pixels, size)`` that maps the integer
     image ``[..., C, H, W]`` (uint8 or int32) to int32 or int64 values above the lowest of their
@@ -174,6 +197,10 @@ class FunctionScore(Score):
 
     def levels(self, size: Size) -> tuple[Level, ...]:
         return (Level(self.function, self.nms),)
+
+    @property
+    def smooth(self) -> bool:
+        return self.nms
 
 
 # --- levels that several scores share ------------------------------------------------------------
@@ -292,6 +319,10 @@ class Lattice(Score):
         if self.order is None:
             return _lattice_order(n, k)
         return as_pair(self.order, "order")
+
+    @property
+    def smooth(self) -> bool:
+        return self.patch != "hash"
 
 
 _lattice_order = cached(theory.lattice_order)
@@ -443,6 +474,10 @@ class MexicanHat(Score):
             for s in sigmas
         )
 
+    @property
+    def smooth(self) -> bool:
+        return True
+
 
 def _paper_hat_map(pixels: Tensor, size: Size, *, sigma: float) -> Tensor:
     n = index(pixels.shape[-2]), index(pixels.shape[-1])
@@ -519,3 +554,7 @@ class Saliency(Score):
 
     def levels(self, size: Size) -> tuple[Level, ...]:
         return _smooth_levels("saliency", size, self.sigma)
+
+    @property
+    def smooth(self) -> bool:
+        return True

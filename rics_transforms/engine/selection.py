@@ -24,6 +24,7 @@ from rics_transforms.engine.maps import (
     lowest,
     patch_map,
 )
+from rics_transforms.engine.peaks import find_peaks
 from rics_transforms.engine.scores import HASH, Level, Score, complete_levels
 from rics_transforms.engine.tracing import can_branch_on, is_empty
 
@@ -34,7 +35,9 @@ _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its 
 
 
 @torch.no_grad()
-def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Tensor:
+def select(
+    pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False, subpixel: bool = False
+) -> Tensor:
     """The origin of the best crop of each image.
 
     Args:
@@ -42,28 +45,31 @@ def select(pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False) -> Te
         k: crop size, at most ``(H, W)``.
         score: what to maximise.
         cyclic: whether crops wrap around the borders (Definition 2 of the paper).
+        subpixel: whether peaks of smooth scores are sought between the pixels.
 
     Returns:
-        int64 ``[B, 2]``.
+        int64 ``[B, 2]``, in pixels; with `subpixel` in 1/64 px.
     """
     n = index(pixels.shape[-2]), index(pixels.shape[-1])
-    geometry = Geometry.of(n, k, score, cyclic)
+    geometry = Geometry.of(n, k, score, cyclic, subpixel)
     levels = complete_levels(score, geometry.t)
     _refuse_inexact_tracers()
     if not can_branch_on(pixels):
-        return geometry.crop_of(geometry.patch_of(_best_without_branches(pixels, geometry, levels)))
-    best = pixels.new_zeros((len(pixels), 3), dtype=torch.int64)  # row, column, how many equal it
+        return geometry.origin_of(_best_without_branches(pixels, geometry, levels))
+    # row, column, how many equal it, and how far its peak lies below and to the right in 1/64 px
+    best = pixels.new_zeros((len(pixels), 5), dtype=torch.int64)
     for _, level in deciding_levels(levels, best[:, 2]):
         _fill_best(best, pixels, geometry, level)
-    return geometry.crop_of(best[:, :2])
+    return geometry.origin_of(best)
 
 
 def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> None:
     """Fill in the best patch of one level for the images that have none yet, if there is one."""
     if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0], geometry.t):
         native.fill_best(
-            best, level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic
-        )
+            best, level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic,
+            subpixel=geometry.subpixel,
+        )  # fmt: skip
         for image in (i for i, count in enumerate(best[:, 2].tolist()) if count > 1):
             best[image] = _best_of_maps(pixels[image, None], geometry, level)
         return
@@ -73,23 +79,41 @@ def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -
 
 
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
-    """The best patches by a map of the scores, ``[B, 3]``: row, column, whether there is one."""
+    """The best patches by a map of the scores, ``[B, 5]``, as `select` has them."""
     if pixels.shape[-2] * pixels.shape[-1] >= bands.LARGE and not is_empty(pixels):
         return torch.cat([bands.best_of_bands(image[None], geometry, level) for image in pixels])
-    tied, position = _maxima(pixels, geometry, level)
+    tied, position, fractions = _maxima(pixels, geometry, level)
     if several(tied.sum(1)):
         position = _first_by_content(tied, pixels, geometry)
-    return torch.cat([geometry.patch_of(position), tied.any(1, keepdim=True)], 1)
+    return _as_best(geometry, position, tied.any(1, keepdim=True), fractions)
 
 
-def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor]:
-    """Where one level has its maximum, bool ``[B, positions]``, and the first place, ``[B, 1]``."""
-    nms = level.nms and not geometry.cyclic  # the torus has no edge, and its maximum is a local one
+def _as_best(geometry: Geometry, position: Tensor, count: Tensor, fractions: Tensor) -> Tensor:
+    """Row, column, count, and fractions down and across of positions ``[B, 1]``, ``[B, 5]``."""
+    place = position if fractions.shape[-1] > 1 else torch.zeros_like(position)
+    here = fractions.gather(-1, place[:, None].expand(-1, 2, -1))[..., 0]
+    return torch.cat([geometry.patch_of(position), count, here], 1)
+
+
+def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor, Tensor]:
+    """Where one level has its maximum, bool ``[B, positions]``, the first place, ``[B, 1]``.
+
+    And where between the pixels each patch has its peak, int64 ``[B, 2, positions]`` in 1/64 px; of
+    one position with zeros, which stand for all, where peaks are not sought between them.
+    """
     patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
-    scores = candidates(patches, nms).flatten(1)
+    if geometry.subpixel and level.nms:
+        nms = True
+        scores, down, across = find_peaks(patches, cyclic=geometry.cyclic)
+        fractions = torch.stack([down, across], 1).flatten(2)
+    else:
+        nms = level.nms and not geometry.cyclic  # the maximum of a torus is a local one
+        scores = candidates(patches, nms)
+        fractions = patches.new_zeros((len(patches), 2, 1), dtype=torch.int64)
+    scores = scores.flatten(1)
     top, position = scores.max(1, keepdim=True)
     tied = scores == top
-    return (tied & has_maximum(top, nms) if nms else tied), position
+    return (tied & has_maximum(top, nms) if nms else tied), position, fractions
 
 
 def _first_by_content(tied: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
@@ -128,7 +152,7 @@ def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
 
 
 def _best_without_branches(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
-    """The best patch position ``[B, 1]``, as operators that a graph or a GPU takes in one go.
+    """The best patches ``[B, 5]``, as operators that a graph or a GPU takes in one go.
 
     `deciding_levels` ends as soon as all images are decided. Here every level is computed, and used
     for the images of which no level before it had a maximum.
@@ -136,25 +160,29 @@ def _best_without_branches(pixels: Tensor, geometry: Geometry, levels: Sequence[
     if torch.compiler.is_compiling():  # branches of a graph of fixed shape cannot hold a view
         pixels = pixels.clone()
     first, *fallbacks = levels
-    tied, _ = _maxima(pixels, geometry, first)
+    tied, _, fractions = _maxima(pixels, geometry, first)
     for level in fallbacks if first.nms and not geometry.cyclic else ():
-        tied = _fall_back(tied, pixels, geometry, level)
-    return _if_any(
+        tied, fractions = _fall_back(tied, fractions, pixels, geometry, level)
+    position = _if_any(
         tied.sum(1) > 1,
         lambda: _first_by_content(tied, pixels, geometry),
         lambda: tied.to(torch.uint8).argmax(1, keepdim=True),
     )
+    return _as_best(geometry, position, torch.ones_like(position), fractions)
 
 
-def _fall_back(tied: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
+def _fall_back(
+    tied: Tensor, fractions: Tensor, pixels: Tensor, geometry: Geometry, level: Level
+) -> tuple[Tensor, Tensor]:
     """The maxima of the images that have any; for the others, those of the next level."""
     none = ~tied.any(1, keepdim=True)
-
-    def fill() -> Tensor:
-        return tied | none & _maxima(pixels, geometry, level)[0]
-
+    if level is HASH:  # whose scores have no peaks, as images without a maximum so far have none
+        return _if_any(
+            none, lambda: tied | none & _maxima(pixels, geometry, level)[0], lambda: tied
+        ), fractions
     # what other levels make on the way, such as filters, cannot be exported inside a branch
-    return _if_any(none, fill, lambda: tied) if level is HASH else fill()
+    next_tied, _, next_fractions = _maxima(pixels, geometry, level)
+    return tied | none & next_tied, torch.where(none[:, None], next_fractions, fractions)
 
 
 def _if_any(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size
 from rics_transforms.engine import hashing
-from rics_transforms.engine.geometry import Geometry, pair_tensor
+from rics_transforms.engine.geometry import UNIT, Geometry, pair_tensor
 from rics_transforms.engine.maps import (
     deciding_levels,
     has_maximum,
@@ -18,12 +18,15 @@ from rics_transforms.engine.maps import (
     lowest,
     patch_map,
 )
+from rics_transforms.engine.peaks import find_peaks
 from rics_transforms.engine.scores import Score, complete_levels
 from rics_transforms.engine.selection import several
 
 
 @torch.no_grad()
-def select_windows(scenes: Tensor, n: Size, k: Size, score: Score) -> Tensor:
+def select_windows(
+    scenes: Tensor, n: Size, k: Size, score: Score, *, subpixel: bool = False
+) -> Tensor:
     """The crop that each window of a scene chooses, from one score map per scene.
 
     Equal to ``select(window) + window's position`` for every window, at about the cost of one.
@@ -34,20 +37,22 @@ def select_windows(scenes: Tensor, n: Size, k: Size, score: Score) -> Tensor:
         n: window size.
         k: crop size.
         score: what to maximise.
+        subpixel: whether peaks of smooth scores are sought between the pixels.
 
     Returns:
         int64 ``[B, s_h, s_w, 2]``: origins in coordinates of the scene, so that windows which
-        choose the same crop of the scene have the same entry.
+        choose the same crop of the scene have the same entry; in pixels, with `subpixel` in 1/64.
     """
     shifts = scenes.shape[-2] - n[0] + 1, scenes.shape[-1] - n[1] + 1
     origins = scenes.new_zeros(len(scenes), *shifts, 2, dtype=torch.int64)
     for i in range(len(scenes)):
-        origins[i] = _select_windows(scenes[i, None], n, k, score)
+        origins[i] = _select_windows(scenes[i, None], n, k, score, subpixel)
     return origins
 
 
-def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
-    geometry = Geometry.of(n, k, score, cyclic=False)
+def _select_windows(scene: Tensor, n: Size, k: Size, score: Score, subpixel: bool) -> Tensor:
+    geometry = Geometry.of(n, k, score, False, subpixel)
+    unit = UNIT if subpixel else 1
     shifts = scene.shape[-2] - n[0] + 1, scene.shape[-1] - n[1] + 1
     windows = torch.cartesian_prod(*(torch.arange(s, device=scene.device) for s in shifts))
     origins = torch.zeros_like(windows)
@@ -58,7 +63,10 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
         if min(lengths) < 1:
             continue
         scores = patch_map(scene, geometry.t, level, False)[0]
-        if level.nms:
+        peaks = find_peaks(scores, cyclic=False) if subpixel and level.nms else None
+        if peaks:
+            scores = peaks.height[1:-1, 1:-1]
+        elif level.nms:
             scores = inner_maxima(scores)
         across = _sliding_maximum(scores, 1, lengths[1])
         best = _sliding_maximum(across, 0, lengths[0]).flatten()
@@ -68,7 +76,11 @@ def _select_windows(scene: Tensor, n: Size, k: Size, score: Score) -> Tensor:
         corner = windows[here]
         rows = torch.isin(across, best.unique()).any(1).nonzero()[:, 0]  # no winner is in any other
         patch = _winners(best[here], corner, scores, rows, edge, scene, geometry)
-        origins[here] = corner + geometry.crop_of(patch - corner)
+        fraction = torch.zeros_like(patch)
+        if peaks:
+            fraction = torch.stack([peaks.down[*patch.T], peaks.across[*patch.T]], 1)
+        chosen = torch.cat([patch - corner, patch[:, :1], fraction], 1)
+        origins[here] = unit * corner + geometry.origin_of(chosen)
         decided |= here
     return origins.view(*shifts, 2)
 

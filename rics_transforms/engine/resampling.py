@@ -1,0 +1,164 @@
+"""Cut crops at fractions of a pixel: six Lanczos taps along each axis, in fixed point.
+
+Integers stay integers: bytes are resampled down the columns into 1/64 grey level, then across the
+rows, and rounded to the nearest; a place on the grid copies the pixels. Floats have the same taps,
+and gradients flow through them.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from functools import lru_cache
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rics_transforms._arguments import Size
+from rics_transforms.engine import native
+from rics_transforms.engine.forks import use_one_thread_if_forked
+from rics_transforms.engine.geometry import UNIT
+from rics_transforms.engine.tracing import cached, can_branch_on
+
+LOBES = 3
+"""Pixels that the Lanczos kernel reaches to each side."""
+
+ONE = 2**14
+"""The sum of the taps."""
+
+
+@lru_cache(1)
+def taps() -> tuple[tuple[int, ...], ...]:
+    """The weights of the six nearest pixels, in 1/16384, for every 1/64 px.
+
+    Lanczos' kernel ``sinc(x) sinc(x / 3)`` (Duchon 1979), scaled to sum to one. What rounding
+    leaves goes to the largest weight, so that flat images stay flat.
+
+    Example:
+        >>> taps()[0], taps()[32]
+        ((0, 0, 16384, 0, 0, 0), (401, -2226, 10017, 10017, -2226, 401))
+    """
+    return tuple(_taps(phase) for phase in range(UNIT))
+
+
+def _taps(phase: int) -> tuple[int, ...]:
+    offsets = [(UNIT * i - phase) / UNIT for i in range(1 - LOBES, 1 + LOBES)]
+    weights = [_sinc(x) * _sinc(x / LOBES) for x in offsets]
+    rounded = [round(ONE * weight / sum(weights)) for weight in weights]
+    rounded[rounded.index(max(rounded))] += ONE - sum(rounded)
+    return tuple(rounded)
+
+
+def _sinc(x: float) -> float:
+    if x == int(x):
+        return float(x == 0)
+    return math.sin(math.pi * x) / (math.pi * x)
+
+
+def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
+    """The crop of each image at its place between the pixels.
+
+    The taps reach up to three pixels over the crop. Where that leaves the image, its border is
+    repeated, or with `cyclic` the image goes on at the opposite one.
+
+    Args:
+        images: ``[B, ..., H, W]`` of any real dtype.
+        places: int64 ``[B, 2]``: (top, left) in 1/64 px.
+        size: ``(h, w)``, at most ``(H, W)``.
+        cyclic: whether a crop that reaches the border goes on at the opposite one.
+
+    Returns:
+        ``[B, ..., h, w]`` in the dtype of the images: integers to the nearest, within the range of
+        their dtype.
+
+    Example:
+        >>> edge = torch.tensor([[[0, 0, 0, 200, 200, 200]]], dtype=torch.uint8)
+        >>> resample(edge, torch.tensor([[0, 96]]), (1, 3))
+        tensor([[[  0, 100, 222]]], dtype=torch.uint8)
+    """
+    use_one_thread_if_forked()
+    if images.dtype == torch.uint8 and can_branch_on(places) and native.copies(images):
+        return native.resample(images, places, size, cyclic=cyclic, taps=_packed())
+    whole = places.div(UNIT, rounding_mode="floor")
+    phase = places - UNIT * whole
+    weights = _table(images.device)[phase]  # [B, 2, 6]
+    wide = _as_wide(images)
+    seen = _surroundings(wide, whole, size, cyclic)
+    if images.dtype == torch.uint8:
+        rows = _shift_down(_combine(seen, weights[:, 0], -2), 8)
+        return _shift_down(_combine(rows, weights[:, 1], -1), 20).clamp(0, 255).to(images.dtype)
+    if images.is_floating_point():
+        weights = weights.to(wide.dtype) / ONE
+        return _combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1).to(images.dtype)
+    weights = weights.to(torch.int64)
+    levels = _shift_down(_combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1), 28)
+    return _as_narrow(levels, images.dtype)
+
+
+def reach_of_taps(places: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """First and last row, and column, that a crop needs: int64 ``[..., 2]`` each, of 1/64 px.
+
+    Example:
+        >>> reach_of_taps(torch.tensor([64, 65]), (10, 10))
+        (tensor([ 1, -1]), tensor([10, 13]))
+    """
+    first = places.div(UNIT, rounding_mode="floor")
+    last = first + torch.tensor(size, device=places.device) - 1
+    between = (places != UNIT * first).to(torch.int64)
+    return first - (LOBES - 1) * between, last + LOBES * between
+
+
+@cached
+def _table(device: torch.device) -> Tensor:
+    return torch.tensor(taps(), dtype=torch.int32).to(device)
+
+
+@lru_cache(1)
+def _packed() -> bytes:
+    return array("i", [tap for row in taps() for tap in row]).tobytes()
+
+
+def _as_wide(images: Tensor) -> Tensor:
+    """The images in a dtype that holds their products with the taps."""
+    if images.is_floating_point():
+        return images if images.dtype == torch.float64 else images.to(torch.float32)
+    return images.to(torch.int32 if images.dtype == torch.uint8 else torch.int64)
+
+
+def _as_narrow(levels: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype == torch.bool:
+        return levels > 0
+    limits = torch.iinfo(dtype)
+    return levels.clamp(limits.min, min(limits.max, 2**63 - 1)).to(dtype)
+
+
+def _surroundings(images: Tensor, whole: Tensor, size: Size, cyclic: bool) -> Tensor:
+    """The crops at whole places with what taps reach around them, ``[B, ..., h + 5, w + 5]``."""
+    height, width = images.shape[-2:]
+    lines = []
+    for axis, (side, length) in enumerate(zip(size, (height, width), strict=True)):
+        steps = torch.arange(1 - LOBES, side + LOBES, device=images.device)
+        line = whole[:, axis, None] + steps
+        lines.append(line.remainder(length) if cyclic else line.clamp(0, length - 1))
+    place = (lines[0][:, :, None] * width + lines[1][:, None, :]).flatten(1)
+    flat = images.reshape(images.shape[0], prod(images.shape[1:-2]), height * width)
+    seen = flat.gather(-1, place[:, None].expand(-1, flat.shape[1], -1))
+    return seen.reshape(*images.shape[:-2], lines[0].shape[1], lines[1].shape[1])
+
+
+def _combine(x: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Every six neighbours along an axis, weighted by ``[B, 6]``, in the same order everywhere."""
+    count = x.shape[dim] - 2 * LOBES + 1
+    total: Tensor | None = None
+    for i in range(2 * LOBES):
+        weight = weights[:, i].reshape(-1, *[1] * (x.ndim - 1))
+        part = x.narrow(dim, i, count) * weight
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def _shift_down(x: Tensor, bits: int) -> Tensor:
+    """The nearest multiple of 2^bits, in its units; halves up."""
+    return (x + 2 ** (bits - 1)) >> bits
