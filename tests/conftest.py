@@ -74,6 +74,17 @@ def every_score(request: pytest.FixtureRequest) -> Score:
     return score
 
 
+SMOOTH: list[Score] = [score for score in EVERY_SCORE if score.smooth]
+"""Those whose peaks can lie between the pixels."""
+
+
+@pytest.fixture(params=SMOOTH, ids=repr, scope="session")
+def smooth_score(request: pytest.FixtureRequest) -> Score:
+    """Every registered score whose crops can lie between the pixels."""
+    score: Score = request.param
+    return score
+
+
 def ordered(score: Score, order: Size) -> Score:
     """A lattice score with this order; any other score as it is."""
     return replace(score, order=order) if isinstance(score, Lattice) else score

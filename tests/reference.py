@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from functools import cache, lru_cache, partial
 from itertools import product
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -367,6 +369,116 @@ def select(
             return origins[keys.index(max(keys))], number
         return origins[0], number
     raise AssertionError("the last level decides always")
+
+
+def peak(around: list[list[int]]) -> tuple[int, Pair]:
+    """Height of the quadratic surface through 3 x 3 scores at its peak, and where: in 1/64 px.
+
+    At (y, x) it lies ``g_y y + g_x x - (a y^2 + b x^2) / 2 + c x y`` above the middle score. The
+    differences are divided by one integer until 21 bits hold them.
+    """
+    drops = [[around[1][1] - value for value in row] for row in around]
+    unit = max(map(max, drops)) // 2**20 + 1
+    (nw, n, ne), (w, _, e), (sw, s, se) = [[drop // unit for drop in row] for row in drops]
+    g_y, g_x = Fraction(n - s, 2), Fraction(w - e, 2)
+    a, b, c = max(n + s, 1), max(w + e, 1), Fraction(ne + sw - nw - se, 4)
+    if c * c >= a * b:  # no single peak: each axis by itself
+        c = Fraction(0)
+    determinant = a * b - c * c
+    y = _parts((b * g_y + c * g_x) / determinant)
+    x = _parts((a * g_x + c * g_y) / determinant)
+    v, u = Fraction(y, 64), Fraction(x, 64)
+    rise = g_y * v + g_x * u - (a * v * v + b * u * u) / 2 + c * u * v
+    return around[1][1] + floor(Fraction(floor(128 * rise) * unit, 128)), (y, x)
+
+
+def _parts(place: Fraction) -> int:
+    """In 1/64, the nearest one, halves away from 0; at most 38."""
+    size = min(floor(64 * abs(place) + Fraction(1, 2)), 38)
+    return size if place >= 0 else -size
+
+
+def select_between(image: Array, k: Pair, score: Score, cyclic: bool = False) -> Pair:
+    """The origin of the best crop of ``[T, C, H, W]`` between the pixels, in 1/64 px."""
+    n = image.shape[-2], image.shape[-1]
+    t = patch_side(score, n, k)
+    for function, nms in levels(score, t):
+        scores = patch_scores(image, function, t, cyclic)
+        size = max(scores)[0] + 1, max(scores)[1] + 1
+        peaks = {p: (scores[p], (0, 0)) for p in scores}
+        if nms:
+            peaks = {
+                p: peak(surroundings(scores, p, size))
+                for p in scores
+                if is_local_maximum(scores, p, size, cyclic)
+            }
+        if not peaks:
+            continue
+        best = max(height for height, _ in peaks.values())
+        places = [p for p, (height, _) in peaks.items() if height == best]
+        origins = [crop_of_patch(p, n, k, t, cyclic) for p in places]
+        first = 0
+        if len(set(origins)) > 1:
+            crops = windows(image, k, cyclic)
+            keys = [content_hash_of(crops[o].reshape(-1, *k)) // 2 for o in origins]
+            first = keys.index(max(keys))
+        fraction = peaks[places[first]][1]
+        y, x = (
+            _place(64 * a + f, side, c, s, cyclic)
+            for a, f, side, c, s in zip(places[first], fraction, n, k, t, strict=True)
+        )
+        return y, x
+    raise AssertionError("the last level decides always")
+
+
+def surroundings(scores: dict[Pair, int], place: Pair, size: Pair) -> list[list[int]]:
+    return [
+        [scores[(place[0] + y) % size[0], (place[1] + x) % size[1]] for x in (-1, 0, 1)]
+        for y in (-1, 0, 1)
+    ]
+
+
+def _place(patch: int, side: int, c: int, s: int, cyclic: bool) -> int:
+    """The crop's origin from its patch's, in 1/64 px: modulo n, or within [-1/2, m - 1/2)."""
+    if cyclic:
+        return (patch - 64 * ((c - s) // 2)) % (64 * side)
+    m = side - c + 1
+    return patch if c == s else (patch + 32) % (64 * m) - 32
+
+
+def taps(phase: int, lobes: int = 5) -> list[Fraction]:
+    """Lanczos weights for ``phase / 64``, in 1/4096: of pixels ``1 - lobes`` to `lobes`."""
+    x = np.arange(1 - lobes, lobes + 1) - phase / 64
+    weights = np.sinc(x) * np.sinc(x / lobes)
+    rounded = [round(value) for value in (4096 * weights / weights.sum()).tolist()]
+    rounded[int(np.argmax(rounded))] += 4096 - sum(rounded)
+    return [Fraction(value, 4096) for value in rounded]
+
+
+def resample(plane: Array, place: Pair, size: Pair, cyclic: bool) -> list[list[Fraction]]:
+    """The crop of ``[H, W]`` at (top, left) in 1/64 px, before it is rounded to grey levels.
+
+    Bytes are rounded to quarters of a grey level between the two axes.
+    """
+    (top, down), (left, across) = (divmod(p, 64) for p in place)
+
+    def at(y: int, x: int) -> int:
+        if cyclic:
+            return int(plane[y % plane.shape[0], x % plane.shape[1]])
+        return int(plane[min(max(y, 0), len(plane) - 1), min(max(x, 0), plane.shape[1] - 1)])
+
+    def column(y: int, x: int) -> Fraction:
+        total = sum(w * at(top + y + i - 4, x) for i, w in enumerate(taps(down)))
+        byte = plane.dtype == np.uint8
+        return Fraction(floor(4 * total + Fraction(1, 2)), 4) if byte else Fraction(total)
+
+    return [
+        [
+            sum((w * column(y, left + x + i - 4) for i, w in enumerate(taps(across))), Fraction(0))
+            for x in range(size[1])
+        ]
+        for y in range(size[0])
+    ]
 
 
 def crop_map(

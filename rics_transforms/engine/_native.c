@@ -403,25 +403,46 @@ static int64_t fit(const int64_t around[9], int64_t *down, int64_t *across)
     return centre + half_down(half_down(rise, 7) * unit, 7);
 }
 
+/* No peak is higher above its score than the score is above the lowest of its neighbours: with g and
+ * h of `fit`, 0.6 (|g_y| + |g_x|) / 2 + 0.36 |h_xy| / 4 < 0.8 `largest`. */
+INLINE int64_t highest_peak(const int64_t around[9])
+{
+    int64_t lowest = around[0];
+    for (int i = 1; i < 9; i++)
+        lowest = around[i] < lowest ? around[i] : lowest;
+    return 2 * around[4] - lowest;
+}
+
 /* Of all local maxima, those at the edge only on the torus, the one with the highest peak. */
 #define DEFINE_BEST_PEAK(NAME, T)                                                                 \
     VECTORISED static Best NAME(const Plan *p, const Scratch *s, const T *map)                    \
     {                                                                                             \
         const int64_t rows = s->rows, columns = s->columns, edge = !p->cyclic;                    \
+        uint32_t *restrict summit = s->line;                                                      \
         Best best = {0, 0, 0, 0, 0};                                                              \
         int64_t top = 0;                                                                          \
         for (int64_t y = edge; y < rows - edge; y++) {                                            \
             const T *line = map + y * columns;                                                    \
             const T *up = y ? line - columns : map + (rows - 1) * columns;                        \
             const T *down = y + 1 < rows ? line + columns : map;                                  \
-            for (int64_t x = edge; x < columns - edge; x++) {                                     \
-                const int64_t l = x ? x - 1 : columns - 1, r = x + 1 < columns ? x + 1 : 0;       \
+            summit[0] = summit[columns - 1] = !edge; /* to be looked at below */                  \
+            for (int64_t x = 1; x < columns - 1; x++) {                                           \
                 const T at = line[x];                                                             \
-                if (at < line[l] || at < line[r] || at < up[x] || at < down[x] || at < up[l] ||   \
-                    at < up[r] || at < down[l] || at < down[r])                                   \
+                summit[x] = (at >= line[x - 1]) & (at >= line[x + 1]) & (at >= up[x - 1]) &       \
+                            (at >= up[x]) & (at >= up[x + 1]) & (at >= down[x - 1]) &             \
+                            (at >= down[x]) & (at >= down[x + 1]);                                \
+            }                                                                                     \
+            for (int64_t x = edge; x < columns - edge; x++) {                                     \
+                if (!summit[x])                                                                   \
                     continue;                                                                     \
-                const int64_t around[9] = {up[l],   up[x],   up[r],   line[l], at,                \
+                const int64_t l = x ? x - 1 : columns - 1, r = x + 1 < columns ? x + 1 : 0;       \
+                const int64_t around[9] = {up[l],   up[x],   up[r],   line[l], line[x],           \
                                            line[r], down[l], down[x], down[r]};                   \
+                int highest = 1;                                                                  \
+                for (int i = 0; i < 9; i++)                                                       \
+                    highest &= around[4] >= around[i];                                            \
+                if (!highest || (best.count && highest_peak(around) < top))                       \
+                    continue;                                                                     \
                 int64_t below, aside;                                                             \
                 const int64_t height = fit(around, &below, &aside);                               \
                 if (best.count == 0 || height > top) {                                            \
@@ -439,65 +460,89 @@ DEFINE_BEST_PEAK(best_peak_int64, int64_t)
 
 /* --- crops between the pixels (resampling.py) -------------------------------------------------- */
 
-#define TAPS 6
-#define BEFORE 2 /* of the taps, those above or to the left of a place */
+#define TAPS 10
+#define BEFORE (TAPS / 2 - 1) /* of the taps, those above or to the left of the place's own pixel */
 
 /* Where a line of pixels that goes on over the border lies in the image: repeated, or on the other
  * side. */
 INLINE int64_t inside(int64_t i, int64_t length, int64_t cyclic)
 {
     if (cyclic)
-        return i < 0 ? i + length : i % length;
+        return (i % length + length) % length;
     return i < 0 ? 0 : i < length ? i : length - 1;
 }
 
-/* Six rows into one, in 1/64 grey level. */
-INLINE void resample_down(const uint8_t *const rows[TAPS], const int32_t *taps, int64_t first,
-                          int64_t count, int16_t *restrict out)
+/* Written out, so that compilers see one loop over many columns. */
+#define WEIGHTED(AT)                                                                              \
+    (AT(0) * taps[0] + AT(1) * taps[1] + AT(2) * taps[2] + AT(3) * taps[3] + AT(4) * taps[4] +    \
+     AT(5) * taps[5] + AT(6) * taps[6] + AT(7) * taps[7] + AT(8) * taps[8] + AT(9) * taps[9])
+
+/* One row of the crop, and what the taps reach at its sides, as floats. */
+INLINE void read_row(const uint8_t *row, int64_t width, int64_t cyclic, int64_t left, int64_t count,
+                     float *restrict out)
 {
-    const uint8_t *a = rows[0] + first, *b = rows[1] + first, *c = rows[2] + first;
-    const uint8_t *d = rows[3] + first, *e = rows[4] + first, *f = rows[5] + first;
-    for (int64_t x = 0; x < count; x++) {
-        const int32_t sum = a[x] * taps[0] + b[x] * taps[1] + c[x] * taps[2] + d[x] * taps[3] +
-                            e[x] * taps[4] + f[x] * taps[5];
-        out[x] = (int16_t)((sum + 128) >> 8);
+    for (int64_t x = 0; x < count;) {
+        const int64_t first = inside(left + x, width, cyclic);
+        const int64_t repeated = !cyclic && left + x != first;
+        const int64_t here = repeated ? 1 : width - first < count - x ? width - first : count - x;
+        for (int64_t i = 0; i < here; i++)
+            out[x + i] = row[first + i];
+        x += here;
     }
 }
 
-INLINE void resample_across(const int16_t *line, const int32_t *taps, int64_t count,
+/* Rows into one, in 1/4 grey level. Floats hold the sums here and across, which are below 2^24. */
+INLINE void resample_down(float *const rows[TAPS], const float taps[TAPS], int64_t count,
+                          float *restrict out)
+{
+    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4];
+    const float *f = rows[5], *g = rows[6], *h = rows[7], *i = rows[8], *j = rows[9];
+    INDEPENDENT
+    for (int64_t x = 0; x < count; x++) {
+        const float sum = a[x] * taps[0] + b[x] * taps[1] + c[x] * taps[2] + d[x] * taps[3] +
+                          e[x] * taps[4] + f[x] * taps[5] + g[x] * taps[6] + h[x] * taps[7] +
+                          i[x] * taps[8] + j[x] * taps[9];
+        out[x] = (float)(((int32_t)sum + (1 << 9)) >> 10);
+    }
+}
+
+INLINE void resample_across(const float *restrict line, const float taps[TAPS], int64_t count,
                             uint8_t *restrict out)
 {
+#define AT(I) line[x + I]
+    INDEPENDENT
     for (int64_t x = 0; x < count; x++) {
-        int32_t sum = line[x] * taps[0] + line[x + 1] * taps[1] + line[x + 2] * taps[2] +
-                      line[x + 3] * taps[3] + line[x + 4] * taps[4] + line[x + 5] * taps[5];
-        sum = (sum + (1 << 19)) >> 20;
+        int32_t sum = ((int32_t)WEIGHTED(AT) + (1 << 13)) >> 14;
         sum = sum < 0 ? 0 : sum;
         out[x] = (uint8_t)(sum > 255 ? 255 : sum);
     }
+#undef AT
 }
 
-/* Of one plane the crop at (top, left) in 1/64 px; `line` has room for columns + TAPS - 1. */
-VECTORISED static void resample_plane(const uint8_t *plane, const int64_t sizes[5], int64_t top,
-                                      int64_t left, const int32_t *taps, int16_t *line,
-                                      uint8_t *out)
+/* Of one plane the crop at (top, left) in 1/64 px. `line` and each of the `rows` have room for
+ * columns + TAPS - 1. */
+FUSED VECTORISED static void resample_plane(const uint8_t *plane, const int64_t sizes[5],
+                                            int64_t top, int64_t left, const int32_t *table,
+                                            float *line, float *rows, uint8_t *out)
 {
-    const int64_t height = sizes[0], width = sizes[1], rows = sizes[2], columns = sizes[3];
-    const int64_t cyclic = sizes[4], seen = columns + TAPS - 1;
+    const int64_t height = sizes[0], width = sizes[1], columns = sizes[3], cyclic = sizes[4];
+    const int64_t seen = columns + TAPS - 1;
     const int64_t y0 = half_down(top, 6) - BEFORE, x0 = half_down(left, 6) - BEFORE;
-    const int32_t *taps_down = taps + (top - 64 * half_down(top, 6)) * TAPS;
-    const int32_t *taps_across = taps + (left - 64 * half_down(left, 6)) * TAPS;
-    for (int64_t y = 0; y < rows; y++) {
-        const uint8_t *from[TAPS];
+    float taps_down[TAPS], taps_across[TAPS];
+    for (int i = 0; i < TAPS; i++) {
+        taps_down[i] = (float)table[(top & (UNIT - 1)) * TAPS + i];
+        taps_across[i] = (float)table[(left & (UNIT - 1)) * TAPS + i];
+    }
+    for (int64_t y = 1 - TAPS; y < sizes[2]; y++) {
+        const int64_t last = y + TAPS - 1; /* of the rows that this one is made of */
+        read_row(plane + inside(y0 + last, height, cyclic) * width, width, cyclic, x0, seen,
+                 rows + last % TAPS * seen);
+        if (y < 0)
+            continue;
+        float *from[TAPS];
         for (int i = 0; i < TAPS; i++)
-            from[i] = plane + inside(y0 + y + i, height, cyclic) * width;
-        for (int64_t x = 0; x < seen;) {
-            const int64_t first = inside(x0 + x, width, cyclic);
-            const int64_t outside = !cyclic && x0 + x != first; /* one pixel, repeated */
-            int64_t count = outside ? 1 : width - first;
-            count = count < seen - x ? count : seen - x;
-            resample_down(from, taps_down, first, count, line + x);
-            x += count;
-        }
+            from[i] = rows + (y + i) % TAPS * seen;
+        resample_down(from, taps_down, seen, line);
         resample_across(line, taps_across, columns, out + y * columns);
     }
 }
@@ -663,8 +708,8 @@ static PyObject *crop(PyObject *self, PyObject *args)
 }
 
 /* resample(images, plan, places, count, out, taps): the same for bytes at places in 1/64 px. The
- * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: six of
- * each of 64 fractions, in 1/16384, int32. */
+ * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: ten of
+ * each of 64 fractions, in 1/4096, int32. */
 static PyObject *resample(PyObject *self, PyObject *args)
 {
     const char *plan, *taps;
@@ -677,13 +722,15 @@ static PyObject *resample(PyObject *self, PyObject *args)
         return PyErr_Format(PyExc_ValueError, "Expected another plan or table of taps.");
     memcpy(fields, plan, sizeof fields);
     const int64_t planes = fields[0], area = fields[1] * fields[2], crop = fields[3] * fields[4];
-    int16_t *line;
+    const int64_t seen = fields[4] + TAPS - 1;
+    float *line;
     Py_BEGIN_ALLOW_THREADS
-    line = malloc((fields[4] + TAPS - 1) * sizeof *line);
+    line = malloc(seen * (1 + TAPS) * sizeof *line);
     for (Py_ssize_t i = 0; line && i < count * planes; i++) {
         const int64_t *place = (const int64_t *)places + i / planes * 2;
         resample_plane((const uint8_t *)images + i * area, fields + 1, place[0], place[1],
-                       (const int32_t *)taps, line, (uint8_t *)out + i * crop);
+                       (const int32_t *)taps, line, line + seen,
+                       (uint8_t *)out + i * crop);
     }
     free(line);
     Py_END_ALLOW_THREADS

@@ -51,10 +51,15 @@ def best_of_bands(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
 def _fraction(pixels: Tensor, patch: Tensor, t: Size, level: Level) -> Tensor:
     """How far below and right of a patch its peak lies in 1/64 px, ``[1, 2]``."""
     for dim, start, length in zip((-2, -1), patch.tolist(), t, strict=True):
-        lines = torch.arange(start - 1, start + length + 1, device=pixels.device)
-        pixels = pixels.index_select(dim, lines.remainder(pixels.shape[dim]))
+        pixels = _take(pixels, dim, start - 1, start + length + 1)
     _, down, across = find_peaks(patch_map(pixels, t, level, False), cyclic=False)
     return torch.stack([down[:, 1, 1], across[:, 1, 1]], 1)
+
+
+def _take(torus: Tensor, dim: int, start: int, stop: int) -> Tensor:
+    """Lines of an image that goes on at the opposite border."""
+    lines = torch.arange(start, stop, device=torus.device)
+    return torus.index_select(dim, lines.remainder(torus.shape[dim]))
 
 
 # --- scores --------------------------------------------------------------------------------------
@@ -66,8 +71,8 @@ def _maxima(pixels: Tensor, geometry: Geometry, level: Level, nms: bool) -> tupl
     whole, around = pixels, 0
     if geometry.cyclic:
         around = int(nms)  # neighbours of the positions at the borders
-        size = geometry.t[0] + 2 * around, geometry.t[1] + 2 * around
-        whole = wrap(pixels.roll((around, around), (-2, -1)), size)
+        for dim, length in zip((-2, -1), geometry.t, strict=True):
+            whole = _take(whole, dim, -around, whole.shape[dim] + length - 1 + around)
     tied = torch.zeros((rows, columns), dtype=torch.bool, device=pixels.device)
     best: Tensor | None = None
     for start, stop in _parts(rows, max(geometry.t[0], _PART // columns)):

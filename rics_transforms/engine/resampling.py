@@ -1,6 +1,6 @@
-"""Cut crops at fractions of a pixel: six Lanczos taps along each axis, in fixed point.
+"""Cut crops at fractions of a pixel: ten Lanczos taps along each axis, in fixed point.
 
-Integers stay integers: bytes are resampled down the columns into 1/64 grey level, then across the
+Integers stay integers: bytes are resampled down the columns into 1/4 grey level, then across the
 rows, and rounded to the nearest; a place on the grid copies the pixels. Floats have the same taps,
 and gradients flow through them.
 """
@@ -21,18 +21,18 @@ from rics_transforms.engine.forks import use_one_thread_if_forked
 from rics_transforms.engine.geometry import UNIT
 from rics_transforms.engine.tracing import cached, can_branch_on
 
-LOBES = 3
+LOBES = 5
 """Pixels that the Lanczos kernel reaches to each side."""
 
-ONE = 2**14
+ONE = 2**12
 """The sum of the taps."""
 
 
 @lru_cache(1)
 def taps() -> tuple[tuple[int, ...], ...]:
-    """The weights of the six nearest pixels, in 1/16384, for every 1/64 px.
+    """The weights of the ten nearest pixels, in 1/4096, for every 1/64 px.
 
-    Lanczos' kernel ``sinc(x) sinc(x / 3)`` (Duchon 1979), scaled to sum to one. What rounding
+    Lanczos' kernel ``sinc(x) sinc(x / 5)`` (Duchon 1979), scaled to sum to one. What rounding
     leaves goes to the largest weight, so that flat images stay flat.
 
     Example:
@@ -59,7 +59,7 @@ def _sinc(x: float) -> float:
 def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
     """The crop of each image at its place between the pixels.
 
-    The taps reach up to three pixels over the crop. Where that leaves the image, its border is
+    The taps reach up to five pixels over the crop. Where that leaves the image, its border is
     repeated, or with `cyclic` the image goes on at the opposite one.
 
     Args:
@@ -82,17 +82,17 @@ def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False
         return native.resample(images, places, size, cyclic=cyclic, taps=_packed())
     whole = places.div(UNIT, rounding_mode="floor")
     phase = places - UNIT * whole
-    weights = _table(images.device)[phase]  # [B, 2, 6]
+    weights = _table(images.device)[phase]  # [B, 2, 10]
     wide = _as_wide(images)
     seen = _surroundings(wide, whole, size, cyclic)
     if images.dtype == torch.uint8:
-        rows = _shift_down(_combine(seen, weights[:, 0], -2), 8)
-        return _shift_down(_combine(rows, weights[:, 1], -1), 20).clamp(0, 255).to(images.dtype)
+        rows = _shift_down(_combine(seen, weights[:, 0], -2), 10)
+        return _shift_down(_combine(rows, weights[:, 1], -1), 14).clamp(0, 255).to(images.dtype)
     if images.is_floating_point():
         weights = weights.to(wide.dtype) / ONE
         return _combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1).to(images.dtype)
     weights = weights.to(torch.int64)
-    levels = _shift_down(_combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1), 28)
+    levels = _shift_down(_combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1), 24)
     return _as_narrow(levels, images.dtype)
 
 
@@ -148,7 +148,7 @@ def _surroundings(images: Tensor, whole: Tensor, size: Size, cyclic: bool) -> Te
 
 
 def _combine(x: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Every six neighbours along an axis, weighted by ``[B, 6]``, in the same order everywhere."""
+    """Every ten neighbours along an axis, weighted by ``[B, 10]``, in the same order everywhere."""
     count = x.shape[dim] - 2 * LOBES + 1
     total: Tensor | None = None
     for i in range(2 * LOBES):

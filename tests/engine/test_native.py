@@ -290,7 +290,7 @@ def test_what_is_read_by_address_is_looked_at_first(wrong: str) -> None:
     images = torch.zeros(3, 2, 20, 18, dtype=torch.uint8)
     with pytest.raises(ValueError, match="Expected a contiguous tensor of torch.int64"):
         kernel = complete_levels(get_score("hash"), (8, 8))[0].kernel
-        best = WRONG[wrong](torch.zeros(3, 3, dtype=torch.int64))
+        best = WRONG[wrong](torch.zeros(3, 5, dtype=torch.int64))
         assert kernel is not None
         native.fill_best(best, kernel, images, (8, 8), nms=False, cyclic=False)
     if wrong != "strides":  # which are brought into order
