@@ -94,7 +94,7 @@ def to_pil(tensor: Tensor, like: PIL.Image.Image) -> PIL.Image.Image:
     """
     height, width = tensor.shape[-2:]
     if like.mode.startswith("I;16"):
-        mode, array = "I;16", tensor.numpy().astype("<u2")
+        mode, array = "I;16", tensor.clamp(0, 2**16 - 1).numpy().astype("<u2")
     else:
         mode, array = as_colours(like).mode, tensor.movedim(0, -1).numpy()
     image = PIL.Image.frombytes(mode, (width, height), array.tobytes())
