@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from math import inf
 from numbers import Real
 from operator import index
@@ -260,10 +260,12 @@ def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
     Example:
         >>> parse_options("score", "lattice:patch=hash,order=(2, 3)")
         ('lattice', {'patch': 'hash', 'order': (2, 3)})
+        >>> parse_options("shift", "camera:steps=((2, 2), (2, 0)),factor=4")
+        ('camera', {'steps': ((2, 2), (2, 0)), 'factor': 4})
     """
     _require_str(kind, text)
     name, _, rest = text.partition(":")
-    parts = re.split(r",(?![^(\[]*[)\]])", rest) if rest else []
+    parts = _outer_parts(rest) if rest else []
     if not all("=" in part for part in parts):
         raise ValueError(f"Expected `{kind}` to be name:option=value,..., but got {text!r}.")
     options: dict[str, Any] = {}
@@ -272,6 +274,13 @@ def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError(f"Expected each option of `{kind}` once, but got `{key}` twice.")
         options[key] = _literal(value)
     return name.strip(), options
+
+
+def _outer_parts(text: str) -> list[str]:
+    """The text split at its commas, those in brackets left alone."""
+    depths = list(accumulate((c in "([") - (c in ")]") for c in text))
+    ends = [i for i, c in enumerate(text) if c == "," and depths[i] <= 0]
+    return [text[a + 1 : b] for a, b in pairwise([-1, *ends, len(text)])]
 
 
 def _literal(text: str) -> Any:

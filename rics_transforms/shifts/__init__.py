@@ -6,6 +6,7 @@ A `Shift` lists its moves, tells how large a scene they need, and makes one view
 | name | views | source |
 |---|---|---|
 | `realistic` | windows of the scene, alone or disturbed (noise, JPEG, ...) | Shifman & Weiss 2024 |
+| `camera` | means of a finer scene's pixels, moved by fractions of a pixel, alone or disturbed | |
 | `cyclic` | the window rolled | Shifman & Weiss 2024, Theorem 2 |
 | `integer`, `half`, `fractional` | the window rolled over a grid | Michaeli et al. 2023 |
 | `shifted_crop` | a random square, moved by a pixel, then resized | Azulay & Weiss 2019 |
@@ -20,11 +21,13 @@ from functools import partial
 
 from rics_transforms._arguments import from_text
 from rics_transforms.shifts.base import Move, Shift
+from rics_transforms.shifts.camera import Camera
 from rics_transforms.shifts.canvas import Embedded, Rescaled, ShiftedCrop
 from rics_transforms.shifts.cyclic import Cyclic, Grid
 from rics_transforms.shifts.windows import Realistic
 
 __all__ = [
+    "Camera",
     "Cyclic",
     "Embedded",
     "Grid",
@@ -41,6 +44,7 @@ __all__ = [
 
 
 _SHIFTS: Mapping[str, Callable[..., Shift]] = {
+    "camera": Camera,
     "cyclic": Cyclic,
     "embedded": Embedded,
     "fractional": partial(Grid, "fractional"),
@@ -57,8 +61,8 @@ def list_shifts() -> list[str]:
 
     Example:
         >>> list_shifts()
-        ['cyclic', 'embedded', 'fractional', 'half', 'integer', 'realistic', 'rescaled', \
-'shifted_crop']
+        ['camera', 'cyclic', 'embedded', 'fractional', 'half', 'integer', 'realistic', \
+'rescaled', 'shifted_crop']
     """
     return sorted(_SHIFTS)
 
@@ -77,7 +81,7 @@ def get_shift(shift: str | Shift) -> Shift:
         Realistic(delta=0, samples=None, seed=0, then=Noise(deviation=4))
         >>> get_shift("cylic")
         Traceback (most recent call last):
-        ValueError: Expected `shift` to be one of cyclic, embedded, fractional, half, integer, \
-realistic, rescaled, shifted_crop, but got 'cylic'; did you mean 'cyclic'?
+        ValueError: Expected `shift` to be one of camera, cyclic, embedded, fractional, half, \
+integer, realistic, rescaled, shifted_crop, but got 'cylic'; did you mean 'cyclic'?
     """
     return shift if isinstance(shift, Shift) else from_text("shift", shift, _SHIFTS)

@@ -5,11 +5,12 @@ has a default, which holds for views that are not windows of the scene:
 
 | | default | overridden by |
 |---|---|---|
-| `tracks` | False | `Realistic` |
+| `tracks` | False | `Realistic`, `Camera` |
 | `wraps` | False | `Cyclic`, `Grid` |
+| `factor` | 1 | `Camera` |
 | `room` | the window itself | every shift that needs more, or less |
-| `deltas` | none: one row for all moves | `Realistic` |
-| `disturbance` | None | `Realistic` |
+| `deltas` | none: one row for all moves | `Realistic`, `Camera` |
+| `disturbance` | None | `Realistic`, `Camera` |
 | `theory_for` | None | `Realistic`, `Cyclic`, `Grid` |
 """
 
@@ -45,14 +46,19 @@ class Shift(ABC):
 
     Attributes:
         tracks: whether all views are windows of the scene, so that places in them can be compared:
-            pixel p of a view shows what the scene has at ``corner + move + p``. All moves are then
-            whole numbers.
+            pixel p of a view shows what the scene has at ``corner + factor * (move + p)``. All
+            moves are then multiples of ``1 / factor``.
         wraps: whether the content of the window is rolled, so that what leaves on one side enters
             on the other; rules for cyclic shifts are made for these.
     """
 
     tracks: ClassVar[bool] = False
     wraps: ClassVar[bool] = False
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of the scene a pixel of a view is high and wide."""
+        return 1
 
     @abstractmethod
     def moves(self, n: Size) -> tuple[Move, ...]:
@@ -77,7 +83,8 @@ class Shift(ABC):
     def disturbance(self) -> str | None:
         """What changes the pixels of every view but the reference, as text; None if nothing does.
 
-        If a shift tracks the scene and has no disturbance, its views are exact windows.
+        If a shift tracks the scene, has a `factor` of 1 and no disturbance, its views are exact
+        windows.
         """
         return None
 

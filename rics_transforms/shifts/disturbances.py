@@ -171,6 +171,19 @@ def list_disturbances() -> list[str]:
     return sorted(_DISTURBANCES)
 
 
+def as_disturbance(then: Disturbance | str | None) -> Disturbance | None:
+    """A disturbance as it is, or by its text; None stays None.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for an unknown name or unknown options.
+    """
+    found = get_disturbance(then) if isinstance(then, str) else then
+    if not isinstance(found, Disturbance | None):
+        raise TypeError(f"Expected `then` to be a Disturbance, but got {found!r}.")
+    return found
+
+
 def get_disturbance(text: str) -> Disturbance:
     """A disturbance by its name and options.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rics_transforms._arguments import Size, store_int
 from rics_transforms.shifts.base import Move, Rule, Shift, cut, sample, size_of, store_samples
-from rics_transforms.shifts.disturbances import Disturbance, get_disturbance
+from rics_transforms.shifts.disturbances import Disturbance, as_disturbance
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,7 @@ class Realistic(Shift):
     def __post_init__(self) -> None:
         store_int(self, "delta", 0)
         store_samples(self, (2 * self.delta + 1) ** 2)
-        if isinstance(self.then, str):
-            object.__setattr__(self, "then", get_disturbance(self.then))
-        if not isinstance(self.then, Disturbance | None):
-            raise TypeError(f"Expected `then` to be a Disturbance, but got {self.then!r}.")
+        object.__setattr__(self, "then", as_disturbance(self.then))
 
     def moves(self, n: Size) -> tuple[Move, ...]:
         return self._windows() if self.then is None else ((0, 0), *self._windows())

@@ -23,6 +23,7 @@ from rics_transforms._arguments import Size, parse_options
 from rics_transforms.shifts import canvas as embedding
 from rics_transforms.shifts import disturbances, get_shift, list_shifts
 from rics_transforms.shifts.base import Shift
+from rics_transforms.shifts.camera import Camera
 from rics_transforms.shifts.canvas import Embedded, Rescaled, ShiftedCrop
 from rics_transforms.shifts.cyclic import Cyclic, Grid
 from rics_transforms.shifts.disturbances import (
@@ -47,6 +48,9 @@ OBJECTS: list[Shift] = [
     Realistic(0, then=Jpeg(75)),
     Realistic(1, then=HalfPixel()),
     Realistic(1, samples=4, then=Rescale(0.5)),
+    Camera(1, factor=2),
+    Camera(1, 2, samples=5, then=Jpeg(90)),
+    Camera(1, 2, then=HalfPixel(), steps=((1, -2), (0, 1))),
     Cyclic(samples=3),
     Grid("integer", samples=4),
     Grid("half", samples=4, seed=1),
@@ -117,6 +121,9 @@ def test_views_do_not_change_the_scene(shift: Shift) -> None:
 
 @every_shift
 def test_the_unshifted_window_lies_in_the_middle(shift: Shift) -> None:
+    if shift.factor > 1:
+        assert shift.corner((101, 108), (33, 40)) == (17, 14)
+        return
     assert shift.corner((101, 108), (33, 40)) == (34, 34)
     if not isinstance(shift, ShiftedCrop | Embedded | Rescaled):
         scene = random_image(3, 101, 108)
@@ -182,7 +189,7 @@ def test_realistic_views_are_slices(shift: Realistic) -> None:
 
 def test_only_windows_of_the_scene_track_it() -> None:
     assert [shift for shift in OBJECTS if shift.tracks] == [
-        shift for shift in OBJECTS if isinstance(shift, Realistic)
+        shift for shift in OBJECTS if isinstance(shift, Realistic | Camera)
     ]
 
 
@@ -197,7 +204,7 @@ def test_what_wraps_keeps_every_pixel(shift: Shift) -> None:
 @every_shift
 def test_undisturbed_windows_are_cut_from_the_scene(shift: Shift) -> None:
     assert (shift.disturbance is None) == (getattr(shift, "then", None) is None)
-    if shift.tracks and shift.disturbance is None:
+    if shift.tracks and shift.disturbance is None and shift.factor == 1:
         scene, n = random_image(3, 101, 107), (33, 40)
         corner = shift.corner((101, 107), n)
         for view, (dy, dx) in zip(views_of(shift, scene, n), shift.moves(n), strict=True):
@@ -605,6 +612,9 @@ def test_the_repr_is_the_specification(thing: Shift | Disturbance) -> None:
         ("realistic:delta=0,then=half_pixel", Realistic(0, then=HalfPixel())),
         ("realistic:delta=1,then=jpeg:quality=90", Realistic(1, then=Jpeg(90))),
         ("realistic:then=rescale:ratio=0.5", Realistic(then=Rescale(0.5))),
+        ("camera", Camera()),
+        ("camera:delta=2,then=noise:deviation=4", Camera(2, then=Noise(4))),
+        ("camera:factor=2,steps=((1,2), [-2,0])", Camera(factor=2, steps=((1, 2), (-2, 0)))),
         ("cyclic:samples=3", Cyclic(3)),
         ("integer", Grid("integer")),
         ("half:samples=64", Grid("half", 64)),
@@ -640,9 +650,9 @@ def test_disturbances_by_name(name: str) -> None:
     [
         (
             "relistic",
-            "one of cyclic, .*, shifted_crop, but got 'relistic'; did you mean 'realistic'",
+            "one of camera, .*, shifted_crop, but got 'relistic'; did you mean 'realistic'",
         ),
-        ("zzz", "one of cyclic, .*, but got 'zzz'\\."),
+        ("zzz", "one of camera, .*, but got 'zzz'\\."),
         ("realistic:5", "to be name:option=value,..., but got 'realistic:5'"),
         ("cyclic:delta=3", "Expected options that `cyclic` has .samples, seed.*'delta'"),
         ("half:kind=integer", "Expected options that `half` has .samples, seed.*'kind'"),
