@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from math import floor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rics_transforms.palette import COLOURS, GREY
+from rics_transforms.shifts.base import Move
 from rics_transforms.verification.metrics import (
     CONSISTENCY,
     ROBUSTNESS,
@@ -235,8 +237,12 @@ class AnswerMap:
 _SEEN: dict[Subject, Callable[[Record], Sequence[Any] | None]] = {
     "neighbour": neighbours,
     "class": classes,
-    "crop": lambda record: [record.places[i] for i in record.place] or None,
+    "crop": lambda record: [_to_pixels(record.places[i]) for i in record.place] or None,
 }
+
+
+def _to_pixels(place: Move) -> tuple[int, int]:
+    return floor(place[0] + 0.5), floor(place[1] + 0.5)
 
 
 def answers(reports: Reports) -> AnswerMap | None:
@@ -284,7 +290,8 @@ def draw_answers(axes: Axes, shown: AnswerMap, name: str) -> None:
 
     colours = [[to_rgb(shown.colour(answer)) for answer in row] for row in shown.grids[name]]
     axes.pcolormesh(shown.right, shown.down, colours, edgecolor="face", lw=1)
-    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, ec=_INK, lw=2))
+    step = min(b - a for a, b in pairwise(shown.right))
+    axes.add_patch(Rectangle((-step / 2, -step / 2), step, step, fill=False, ec=_INK, lw=2))
     axes.set(aspect="equal", title=f"{name}: {shown.different(name)}", xlabel="right (pixels)")
     axes.invert_yaxis()
     axes.locator_params(integer=True)

@@ -17,16 +17,16 @@ from rics_transforms.report import figures, pictures, wording
 from rics_transforms.report.figures import Reports
 from rics_transforms.report.pictures import Picture
 from rics_transforms.report.table import named_reports
-from rics_transforms.verification.metrics import METRICS
+from rics_transforms.verification.metrics import METRICS, QUANTILES
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.rows import Row, find
-from rics_transforms.verification.table import count, reach, size, title, words
+from rics_transforms.verification.table import count, number, reach, size, title, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-_MEANINGS = {(metric.name, metric.subject): metric.meaning for metric in METRICS}
+_MEANINGS = {(m.name, m.subject): m.meaning for m in (*METRICS, *QUANTILES)}
 
 
 # --- the page ------------------------------------------------------------------------------------
@@ -65,6 +65,7 @@ def as_html(
         headline=wording.headline(reports),
         report=report,
         settings=report.settings,
+        kept=wording.kept(report),
         images=f"{count(len(report.records), 'image')}: {report.settings.source}",
         names=list(reports),
         sections=_sections(report, others),
@@ -115,7 +116,7 @@ def _pages() -> Environment:
         keep_trailing_newline=True,
     )  # fmt: skip
     pages.globals["colours"] = {"stays": SKY, "moves": ORANGE}  # of crops
-    filters = (reach, size, words, wording.chance, wording.percent)
+    filters = (number, reach, size, words, wording.chance, wording.percent)
     pages.filters |= {function.__name__: function for function in filters}
     return pages
 
@@ -221,5 +222,5 @@ def _pictures(
     looked = [trace for trace in traces if trace.record.window is not None]
     bad = pictures.worst(report)
     found = pictures.find_scenes(report, scenes, [*bad, *(trace.record for trace in looked)])
-    strips = {t.record.id: pictures.strip(t, found[t.record.id]) for t in looked}
+    strips = {t.record.id: pictures.strip(report, t, found[t.record.id]) for t in looked}
     return strips, [pictures.example(report, record, found[record.id]) for record in bad]

@@ -17,7 +17,8 @@ from rics_transforms.engine.exact import integer_image
 from rics_transforms.engine.images import middle
 from rics_transforms.report.figures import Trace
 from rics_transforms.shifts.base import Move, size_of
-from rics_transforms.verification.metrics import classes
+from rics_transforms.shifts.camera import exposed
+from rics_transforms.verification.metrics import TOLERANCE, classes, crops, distance
 from rics_transforms.verification.records import Record
 from rics_transforms.verification.results import ShiftReport
 from rics_transforms.verification.scenes import as_scene
@@ -27,13 +28,13 @@ _WORST = 3
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene and some windows of it; all places are (top, left) in the scene.
+    """A scene and some windows of it; all places are (top, left) in the scene, in pixels of a view.
 
     Attributes:
         title: name of the image.
         caption: what it shows.
         data: the scene, as the address of an embedded JPEG.
-        scene: its height and width.
+        scene: its height and width, in pixels of a view.
         windows: places of the windows, the unshifted one first if they have crops.
         names: text below each window.
         crops: the crop of each window, if known.
@@ -43,14 +44,18 @@ class Picture:
     caption: str
     data: str
     scene: Size
-    windows: tuple[Size, ...]
+    windows: tuple[Move, ...]
     names: tuple[str, ...]
-    crops: tuple[Size, ...] = ()
+    crops: tuple[Move, ...] = ()
 
     @property
     def stays(self) -> bool:
         """Whether all windows have the same crop."""
-        return len(set(self.crops)) == 1
+        return bool(self.crops) and all(map(self.is_first, self.crops))
+
+    def is_first(self, crop: Move) -> bool:
+        """Whether a crop lies where the first window's does."""
+        return distance(crop, self.crops[0]) <= TOLERANCE
 
 
 # --- scenes --------------------------------------------------------------------------------------
@@ -78,7 +83,8 @@ def find_scenes(
 
 def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
     """Raise for a scene of another size, which would show other pixels than were measured."""
-    centre = middle(size_of(scene), report.settings.n)
+    factor, (height, width) = report.settings.factor, report.settings.n
+    centre = tuple(at / factor for at in middle(size_of(scene), (height * factor, width * factor)))
     if record.window != centre:
         raise ValueError(
             f"Expected `scenes` to be those of the report, with the window of {record.id!r} at "
@@ -89,12 +95,12 @@ def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
 # --- windows along a trace -----------------------------------------------------------------------
 
 
-def strip(trace: Trace, scene: Tensor) -> Picture:
+def strip(report: ShiftReport, trace: Trace, scene: Tensor) -> Picture:
     """The first, the middle and the last window of the longest line of a trace."""
     line = max(trace.lines.values(), key=len)
     shown = [line[i][0] for i in (0, len(line) // 2, -1)]
     moves = [(0.0, dx) for dx in shown]
-    return _picture(trace.record, scene, moves, [_signed(dx) for dx in shown], "")
+    return _picture(report, trace.record, scene, moves, [_signed(dx) for dx in shown], "")
 
 
 def _signed(dx: float) -> str:
@@ -115,8 +121,8 @@ def worst(report: ShiftReport) -> list[Record]:
 
 def _kept(record: Record) -> tuple[float, float]:
     """The share of views that keep the class, and the share that keep the crop."""
-    seen = classes(record) or record.place
-    return _share(seen), _share(record.place)
+    same = crops(record)
+    return _share(classes(record) or same), _share(same)
 
 
 def _share(seen: Sequence[Any]) -> float:
@@ -127,13 +133,13 @@ def example(report: ShiftReport, record: Record, scene: Tensor) -> Picture:
     """The unshifted window, and the least shifted one with another class or crop."""
     view = _telling(report, record)
     shown = [(0.0, 0.0), report.moves[view]]
-    crops = tuple(record.places[record.place[i]] for i in (0, view))
-    return _picture(record, scene, shown, ["", ""], _caption(report, record, view), crops)
+    places = tuple(record.places[record.place[i]] for i in (0, view))
+    return _picture(report, record, scene, shown, ["", ""], _caption(report, record, view), places)
 
 
 def _telling(report: ShiftReport, record: Record) -> int:
     """The least shift that changes the class, otherwise the crop; if none does, the largest."""
-    for seen in (classes(record), record.place):
+    for seen in (classes(record), crops(record)):
         changed = [i for i, answer in enumerate(seen or ()) if answer != (seen or ())[0]]
         if changed:
             return min(changed, key=lambda i: _size(report.moves[i]))
@@ -148,7 +154,7 @@ def _caption(report: ShiftReport, record: Record, view: int) -> str:
     (old_y, old_x), (y, x) = record.places[0], record.places[record.place[view]]
     seen = classes(record)
     changed = f"; class {seen[0]} becomes {seen[view]}" if seen and seen[view] != seen[0] else ""
-    kept = f"{100 * _share(record.place):.0f}\u00a0%"
+    kept = f"{100 * _share(crops(record)):.0f}\u00a0%"
     return (
         f"The window {_moved(report.moves[view])}, its crop {_moved((y - old_y, x - old_x))}"
         f"{changed}. Of all shifts, {kept} keep the crop."
@@ -157,9 +163,9 @@ def _caption(report: ShiftReport, record: Record, view: int) -> str:
 
 def _moved(move: Move) -> str:
     """A move (down, right) over the scene, in words."""
-    down, right = map(int, move)
-    vertical = f"{abs(down)} px {'down' if down > 0 else 'up'}" if down else ""
-    horizontal = f"{abs(right)} px {'right' if right > 0 else 'left'}" if right else ""
+    down, right = (round(along, 2) for along in move)
+    vertical = f"{abs(down):g} px {'down' if down > 0 else 'up'}" if down else ""
+    horizontal = f"{abs(right):g} px {'right' if right > 0 else 'left'}" if right else ""
     ways = " and ".join(filter(None, (vertical, horizontal)))
     return f"moves {ways}" if ways else "stays"
 
@@ -168,17 +174,18 @@ def _moved(move: Move) -> str:
 
 
 def _picture(
+    report: ShiftReport,
     record: Record,
     scene: Tensor,
     moves: Sequence[Move],
     names: Sequence[str],
     caption: str,
-    crops: tuple[Size, ...] = (),
+    places: tuple[Move, ...] = (),
 ) -> Picture:
     top, left = record.window or (0, 0)
-    windows = tuple((top + int(dy), left + int(dx)) for dy, dx in moves)
-    size = (scene.shape[-2], scene.shape[-1])
-    return Picture(record.id, caption, _jpeg(scene), size, windows, tuple(names), crops)
+    windows = tuple((top + dy, left + dx) for dy, dx in moves)
+    shown = exposed(scene, report.settings.factor)
+    return Picture(record.id, caption, _jpeg(shown), size_of(shown), windows, tuple(names), places)
 
 
 def _jpeg(scene: Tensor) -> str:

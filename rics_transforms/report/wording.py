@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rics_transforms.report.figures import Reports
-from rics_transforms.verification.metrics import ROBUSTNESS, Subject, Views
+from rics_transforms.verification.metrics import ROBUSTNESS, TOLERANCE, Subject, Views
 from rics_transforms.verification.results import ShiftReport
-from rics_transforms.verification.rows import Row, find
+from rics_transforms.verification.rows import Row, find, is_fractional
 from rics_transforms.verification.settings import Settings
 from rics_transforms.verification.table import count, unpromised
 
@@ -66,6 +66,18 @@ def headline(reports: Reports) -> list[str]:
     return [*said, note] if (note := unpromised(report.settings)) else said
 
 
+def kept(report: ShiftReport) -> str:
+    """What a crop does that counts as kept."""
+    if not report.records[0].places:
+        return "has exactly the same pixels"
+    if is_fractional(report.records, report.settings):
+        return (
+            f"lies at the same place of the scene to {TOLERANCE} px along either axis; its pixels, "
+            "sampled anew, may differ"
+        )
+    return "is cut from exactly the same place of the scene"
+
+
 _KEEPS: dict[Subject, str] = {
     "class": "the class that the model gives them",
     "neighbour": "their nearest neighbour",
@@ -78,12 +90,20 @@ def _sentence(row: Row, reports: Reports) -> str:
     under = _under(row, next(iter(reports.values())))
     images = count(row.count, "image")
     text = (
-        f"{percent(row.value)}\u00a0% of {images} keep {_KEEPS[row.subject]} {under} "
+        f"{percent(row.value)}\u00a0% of {images} keep {_what(row, reports)} {under} "
         f"(95\u00a0% interval {low} to {high}\u00a0%)"
     )
     if row.bound is not None:
         text += f"; theory promises at least {percent(row.bound)}\u00a0%"
     return f"{text}{_with_others(row, reports)}."
+
+
+def _what(row: Row, reports: Reports) -> str:
+    report = next(iter(reports.values()))
+    placed = row.subject == "crop" and report.records[0].places
+    if placed and is_fractional(report.records, report.settings):
+        return f"the place of their crop, to {TOLERANCE} px,"
+    return _KEEPS[row.subject]
 
 
 def _with_others(row: Row, reports: Reports) -> str:
@@ -102,6 +122,9 @@ def _under(row: Row, report: ShiftReport) -> str:
     if report.settings.disturbance is not None:
         moved = f" and each of {views - 1} shifts {within}" if row.delta else ""
         return f"after {report.settings.disturbance}{moved}"
+    factor = report.settings.factor
+    if factor > 1 and views == (2 * row.delta * factor + 1) ** 2:
+        return f"whichever way a camera moves {within}, in steps of 1/{factor} pixel"
     if views == (2 * row.delta + 1) ** 2:
         return f"whichever way the window is shifted {within}"
     return f"under each of {views - 1} random shifts {within}"

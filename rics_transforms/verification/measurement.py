@@ -25,7 +25,7 @@ from rics_transforms.models.model import Model, Output
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.verification.equivariance import feature_difference, nonshiftability
 from rics_transforms.verification.records import Record
-from rics_transforms.verification.transforms import Transform, locates
+from rics_transforms.verification.transforms import Transform, locates, resamples
 
 # --- nearest neighbours --------------------------------------------------------------------------
 
@@ -135,13 +135,14 @@ class View:
     Attributes:
         key: the same for the same input.
         input: what the model sees, ``[C, h, w]``.
-        place: (top, left) of the crop in the scene; None if places cannot be compared.
+        place: (top, left) of the crop in the scene, see `Record.places`; None if places cannot be
+            compared.
         roll: by how much the first input has to be rolled for this one; None if no roll gives it.
     """
 
     key: object
     input: Tensor
-    place: Size | None = None
+    place: Move | None = None
     roll: Move | None = None
 
 
@@ -170,14 +171,14 @@ class Measurement:
         self._check_room(name, scene)
         known = None if self.gallery is None else self.gallery.measured.get(name)
         answers = _Answers(self.model, self.gallery, name, label, known and known.answer)
-        places: dict[Size, int] = {}
+        places: dict[Move, int] = {}
         place, inputs = [], []
         for view in self._seen(name, scene, known and known.places):
             inputs.append(answers.index(view))
             if view.place is not None:
                 place.append(places.setdefault(view.place, len(places)))
         answers.flush()
-        window = self.shifts.corner(size_of(scene), self.n) if self.shifts.tracks else None
+        window = self._window(scene) if self.shifts.tracks else None
         return Record(
             name, label, window, tuple(places), tuple(place), tuple(inputs), **answers.said(),
             scene=digest(scene),
@@ -241,8 +242,8 @@ class Measurement:
 
     def _cuts_windows(self) -> bool:
         """Whether all crops are cut from the scene itself, so that one score map finds them."""
-        undisturbed = self.shifts.tracks and self.shifts.disturbance is None
-        return undisturbed and locates(self.transform)
+        exact = self.shifts.tracks and self.shifts.factor == 1 and self.shifts.disturbance is None
+        return exact and locates(self.transform) and not resamples(self.transform)
 
     def _places(self, scene: Tensor) -> Tensor:
         """Where in the scene the crop of every view lies, from one score map: int32 ``[V, 2]``."""
@@ -260,12 +261,12 @@ class Measurement:
             yield View((top, left), self._cut(scene, (top, left)), (top, left))
 
     def _located(self, name: str, scene: Tensor) -> Iterator[View]:
-        """Disturbed windows: where each crop lies in the scene, though its pixels differ."""
-        corner = self.shifts.corner(size_of(scene), self.n)
-        for move, view in self._views(name, scene):
+        """Views of the scene, not cut from it: where each crop lies, though its pixels differ."""
+        top, left = self._window(scene)
+        for (down, right), view in self._views(name, scene):
             y, x = self.transform.locate(view).tolist()  # type: ignore[attr-defined]
-            place = corner[0] + int(move[0]) + y, corner[1] + int(move[1]) + x
-            pixels = self._cut(view, (y, x))
+            place = _whole(top + down + y), _whole(left + right + x)
+            pixels = self.transform(view) if resamples(self.transform) else self._cut(view, (y, x))
             yield View(digest(pixels), pixels, place)
 
     def _transformed(self, name: str, scene: Tensor) -> Iterator[View]:
@@ -284,8 +285,18 @@ class Measurement:
         rng = np.random.default_rng([self.seed, crc32(name.encode("utf-8", "surrogateescape"))])
         return zip(self.shifts.moves(self.n), self.shifts.views(scene, self.n, rng), strict=True)
 
+    def _window(self, scene: Tensor) -> Move:
+        """(top, left) of the unmoved window, see `Record.window`."""
+        top, left = self.shifts.corner(size_of(scene), self.n)
+        return _whole(top / self.shifts.factor), _whole(left / self.shifts.factor)
+
     def _cut(self, image: Tensor, origin: Size) -> Tensor:
         return cut(image, origin, self.transform.k)  # type: ignore[attr-defined]
+
+
+def _whole(x: float) -> float:
+    """An int where it is one."""
+    return int(x) if float(x).is_integer() else x
 
 
 def digest(pixels: Tensor) -> str:

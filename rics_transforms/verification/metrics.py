@@ -12,7 +12,6 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
 
-from rics_transforms._arguments import Size
 from rics_transforms.shifts.base import Move
 from rics_transforms.verification.records import Record
 
@@ -30,6 +29,13 @@ ONCE = frozenset({"accuracy", "top5_accuracy"})
 
 
 NEAR = 2  # pixels: what "within 2 px" means
+
+
+TOLERANCE = 0.25
+"""Pixels along either axis up to which crops lie at the same place; whole places are the same only
+if they are equal. A crop at a fraction of a pixel that follows its scene errs by some hundredths of
+a pixel, one that does not, by whole pixels; and a crop at whole pixels has to be half a pixel off
+when its window moves by half a pixel. A quarter tells these apart."""
 
 
 ROBUSTNESS = "adversarial_robustness"
@@ -73,8 +79,11 @@ class Metric:
 
 
 def crops(record: Record) -> Sequence[Any] | None:
-    """For every view the identity of its crop: its place in the scene, or else its pixels."""
-    return record.place or record.input
+    """For every view whether its crop lies where the unshifted view's does in the scene.
+
+    Where places cannot be compared, for every view the identity of its crop's pixels.
+    """
+    return _within(record, TOLERANCE) or record.input
 
 
 def classes(record: Record) -> Sequence[Any] | None:
@@ -89,13 +98,19 @@ def neighbours(record: Record) -> Sequence[Any] | None:
 
 def _near(record: Record) -> Sequence[Any] | None:
     """For every view whether its crop lies within 2 px of the unshifted view's."""
+    return _within(record, NEAR)
+
+
+def _within(record: Record, reach: float) -> list[bool] | None:
+    """For every view whether its crop is this near to the unshifted view's; None without places."""
     if not record.places:
         return None
-    near = [_distance(place, record.places[0]) <= NEAR for place in record.places]
+    near = [distance(place, record.places[0]) <= reach for place in record.places]
     return [near[i] for i in record.place]
 
 
-def _distance(a: Size, b: Size) -> int:
+def distance(a: Move, b: Move) -> float:
+    """Between two places, along the axis on which they differ more."""
     return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
 
 
@@ -159,8 +174,9 @@ def _absolute_change(record: Record, views: Views) -> float | None:
 
 
 def path(views: Views) -> list[int]:
-    """The views moved horizontally alone, from left to right; empty unless by one pixel each."""
-    across = {m[1]: i for i, m in zip(views.index, views.moves, strict=True) if m[0] == 0}
+    """The views moved by whole pixels horizontally, left to right; empty unless by one each."""
+    moved = zip(views.index, views.moves, strict=True)
+    across = {m[1]: i for i, m in moved if m[0] == 0 and float(m[1]).is_integer()}
     if any(b - a != 1 for a, b in pairwise(sorted(across))):
         return []
     return [across[dx] for dx in sorted(across)]
@@ -198,6 +214,38 @@ def _layer(name: str) -> Callable[[Record, Views], float | None]:
         return fmean(per_view[i] for i in views.index[1:])
 
     return value
+
+
+# --- how far off, in pixels ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """A named quantile of the localisation errors of all images, see `localisation_errors`.
+
+    Attributes:
+        name: of the measure.
+        subject: what is compared between views.
+        meaning: in words.
+        share: of the errors that are no larger.
+    """
+
+    name: str
+    subject: Subject
+    meaning: str
+    share: float
+
+
+def localisation_errors(record: Record, views: Views) -> list[float]:
+    """Distances in pixels of the shifted views' crops from the unshifted one's place in the scene.
+
+    Those of more than 2 px are left out: such a crop does not follow the scene inaccurately, it
+    follows something else, which "crop within 2 px" counts.
+    """
+    if not record.places:
+        return []
+    found = (distance(record.places[record.place[i]], record.places[0]) for i in views.index[1:])
+    return [error for error in found if error <= NEAR]
 
 
 # --- all of them ---------------------------------------------------------------------------------
@@ -241,3 +289,17 @@ METRICS: tuple[Metric, ...] = (
 2024; P(top-1 change) and the mean absolute change are of Azulay & Weiss 2019, jaggedness and
 nonshiftability of their preprint of 2018; certified accuracy and the feature difference of
 Michaeli, Michaeli & Soudry 2023."""
+
+
+QUANTILES: tuple[Quantile, ...] = (
+    Quantile("median_localisation_error", "crop",
+             "median distance of crops within 2 px from the unshifted one's place, in pixels", 0.5),
+    Quantile("p95_localisation_error", "crop",
+             "95th percentile of these distances, in pixels", 0.95),
+)  # fmt: skip
+"""The metrics in pixels, of crops or windows at fractions of a pixel. Every image counts the same,
+however many of its crops are within 2 px."""
+
+
+LENGTHS = frozenset(quantile.name for quantile in QUANTILES)
+"""The metrics in pixels; all others are fractions from 0 to 1."""

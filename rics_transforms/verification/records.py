@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from rics_transforms._arguments import Size
 from rics_transforms._text import read_json
+from rics_transforms.shifts.base import Move
 from rics_transforms.verification.content import as_dataclass, brief
 from rics_transforms.verification.settings import Settings
 
@@ -30,9 +30,10 @@ class Record:
     Attributes:
         id: name of the image.
         label: its true class.
-        window: (top, left) of the unshifted window in the scene.
-        places: distinct places of crops in the scene, (top, left), the unshifted view's first;
-            empty if places cannot be compared.
+        window: (top, left) of the unshifted window in the scene, in pixels of a view: where the
+            scene is finer, `Settings.factor` of its pixels each, these need not be whole.
+        places: distinct places of crops in the scene, (top, left), likewise, the unshifted view's
+            first; empty if places cannot be compared.
         place: for every view the index of its place.
         input: for every view the index of its input.
         predictions: top-1 class.
@@ -48,8 +49,8 @@ class Record:
 
     id: str
     label: int | None
-    window: Size | None
-    places: tuple[Size, ...]
+    window: Move | None
+    places: tuple[Move, ...]
     place: tuple[int, ...]
     input: tuple[int, ...]
     predictions: tuple[int, ...] = ()
@@ -172,6 +173,9 @@ def _numbers(numbers: tuple[int, ...], count: int | None = None) -> bool:
     return distinct == list(range(len(distinct) if count is None else count))
 
 
+_OVER = 0.5 + 1e-6  # pixels by which a crop at a fraction of a pixel may leave its window
+
+
 def _require_within(record: Record, settings: Settings) -> None:
     """Raise unless every crop lies within the window of its view."""
     if record.window is None or settings.k is None:
@@ -181,7 +185,7 @@ def _require_within(record: Record, settings: Settings) -> None:
     for axis in (0, 1):
         start = record.window[axis]
         for place, move in zip(places, settings.moves, strict=True):
-            if not 0 <= place[axis] - start - move[axis] <= room[axis]:
+            if not -_OVER <= place[axis] - start - move[axis] <= room[axis] + _OVER:
                 raise ValueError(f"the place {place} lies outside the window")
     if len(set(record.places)) < len(record.places):
         raise ValueError("`places` are not distinct")

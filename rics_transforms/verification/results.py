@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from math import fsum
+from math import floor, fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -194,9 +194,9 @@ def _require_distinct(records: Sequence[Record]) -> None:
 
 
 def _origin(record: Record) -> tuple[int, int]:
-    """The origin of the unshifted view's crop in its window."""
+    """The origin of the unshifted view's crop in its window, to the nearest pixel."""
     (top, left), (y, x) = record.window or (0, 0), record.places[0]
-    return y - top, x - left
+    return floor(y - top + 0.5), floor(x - left + 0.5)
 
 
 def _mean(values: Sequence[float]) -> float:

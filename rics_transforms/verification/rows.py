@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import fsum
 
 from rics_transforms import theory
@@ -11,15 +12,24 @@ from rics_transforms._arguments import Size
 from rics_transforms.verification.metrics import (
     CONSISTENCY,
     METRICS,
+    NEAR,
     ONCE,
+    QUANTILES,
     ROBUSTNESS,
     Metric,
+    Quantile,
     Subject,
     Views,
+    localisation_errors,
 )
 from rics_transforms.verification.records import Record
 from rics_transforms.verification.settings import Settings
-from rics_transforms.verification.statistics import Verdict, clopper_pearson, verdict
+from rics_transforms.verification.statistics import (
+    Verdict,
+    clopper_pearson,
+    pooled_quantile,
+    verdict,
+)
 
 Key = tuple[str, Subject, int | None]
 """Metric, subject and delta: what a row is about."""
@@ -27,12 +37,12 @@ Key = tuple[str, Subject, int | None]
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number. Values are fractions, never percent.
+    """One measured number. Values are fractions, never percent; of localisation errors, pixels.
 
     Attributes:
-        metric: name of the metric, see `metrics.METRICS`: "adversarial_robustness" is the share of
-            images whose `subject` no shift changes, "consistency" the mean share of views, the
-            unshifted one included, that keep it.
+        metric: name of the metric, see `metrics.METRICS` and `metrics.QUANTILES`:
+            "adversarial_robustness" is the share of images whose `subject` no shift changes,
+            "consistency" the mean share of views, the unshifted one included, that keep it.
         subject: what is compared: "crop", "crop within 2 px", "class", "neighbour" or "layer".
         delta: largest shift in pixels; None for all shifts.
         value: the measurement.
@@ -46,7 +56,7 @@ class Row:
             for consistency, the value that a lattice tends to as its order grows (no ceiling for
             other rules).
         verdict: see `statistics.verdict`; None without a bound.
-        count: number of images.
+        count: number of images; of localisation errors, of those with a crop within 2 px.
     """
 
     metric: str
@@ -80,7 +90,7 @@ def values_of(records: Sequence[Record], settings: Settings) -> dict[Key, list[f
     found: dict[Key, list[float]] = {}
     for metric in METRICS:
         deltas = (None,) if metric.name in ONCE else settings.deltas or (None,)
-        for delta in deltas if _wanted(metric, settings) else ():
+        for delta in deltas if _wanted(metric, records, settings) else ():
             views = Views.within(settings.moves, delta)
             values = [metric.value(record, views) for record in records]
             known = [value for value in values if value is not None]
@@ -95,9 +105,17 @@ def values_of(records: Sequence[Record], settings: Settings) -> dict[Key, list[f
     return found
 
 
-def _wanted(metric: Metric, settings: Settings) -> bool:
-    """Whether a metric has rows: nearness only for disturbed views, which keep no exact crop."""
-    return metric.subject != "crop within 2 px" or settings.disturbance is not None
+def _wanted(metric: Metric, records: Sequence[Record], settings: Settings) -> bool:
+    """Whether a metric has rows: nearness only for views or crops that keep no exact crop."""
+    if metric.subject != "crop within 2 px":
+        return True
+    return settings.disturbance is not None or is_fractional(records, settings)
+
+
+def is_fractional(records: Sequence[Record], settings: Settings) -> bool:
+    """Whether views or crops lie at fractions of a pixel."""
+    places = (place for record in records for place in record.places)
+    return settings.factor > 1 or any(not float(x).is_integer() for place in places for x in place)
 
 
 def rows_of(records: Sequence[Record], settings: Settings) -> Iterator[Row]:
@@ -108,6 +126,21 @@ def rows_of(records: Sequence[Record], settings: Settings) -> Iterator[Row]:
         bound, expected, limit = _promise(*key, settings)
         says = None if bound is None else verdict(low, high, bound)
         yield Row(*key, total / count, low, high, bound, expected, limit, says, count)
+    if is_fractional(records, settings):
+        for quantile, delta in product(QUANTILES, settings.deltas or (None,)):
+            yield from _errors(quantile, delta, records, settings)
+
+
+def _errors(
+    quantile: Quantile, delta: int | None, records: Sequence[Record], settings: Settings
+) -> Iterator[Row]:
+    """The row of a quantile of localisation errors, if there are any."""
+    views = Views.within(settings.moves, delta)
+    errors = [found for record in records if (found := localisation_errors(record, views))]
+    if errors:
+        found = pooled_quantile(errors, quantile.share, NEAR)
+        about = (quantile.name, quantile.subject, delta)
+        yield Row(*about, *found, None, None, None, None, len(errors))
 
 
 # --- theory --------------------------------------------------------------------------------------

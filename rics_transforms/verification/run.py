@@ -59,8 +59,9 @@ def verify(
     Realistic shifts: the window in the middle of a scene is moved by every (dy, dx) within the
     largest delta, so that real pixels enter on one side as others leave on the other. The crop of
     a transform that tells where it crops (`RICSCrop`) counts as kept if it is cut from the same
-    place in the scene; the crop of any other transform, if its pixels are the same. Other shifts
-    are in `rics_transforms.shifts`.
+    place in the scene, to `verification.metrics.TOLERANCE` if windows or crops lie at fractions of
+    a pixel; the crop of any other transform, if its pixels are the same. Other shifts are in
+    `rics_transforms.shifts`.
 
     The model runs once per *distinct* input: with RICS about once per image for delta 1 and twice
     for delta 9, instead of 361 times.
@@ -245,10 +246,12 @@ def _window(images: Iterable[SceneLike], shift: Shift) -> Size:
     if first is None:
         raise ValueError("Expected `images` to hold at least one scene, but got none.")
     size = as_scene(first, 0)[1].shape[-2:]
-    margin = [room - 1 for room in shift.room((1, 1))]
-    if size[0] <= margin[0] or size[1] <= margin[1]:
+    least = shift.room((1, 1))
+    if size[0] < least[0] or size[1] < least[1]:
         raise ValueError(
-            f"Expected scenes of more than {tuple(margin)} pixels for {shift}, but got "
-            f"{tuple(size)}."
+            f"Expected scenes of at least {least} pixels for {shift}, but got {tuple(size)}."
         )
-    return size[0] - margin[0], size[1] - margin[1]
+    height, width = (
+        1 + (side - room) // shift.factor for side, room in zip(size, least, strict=True)
+    )
+    return height, width

@@ -38,6 +38,7 @@ class Settings:
         moves: the move of every view, (dy, dx), that of the reference first.
         deltas: largest moves in pixels that have rows of their own; empty: one row for all moves.
         disturbance: what changes the pixels of every view but the reference, or None.
+        factor: how many pixels of the scene a pixel of a view is high and wide.
         model: name of the model, or None.
         neighbours: among which images the nearest neighbour is sought, or None.
         gallery: which images these are, or None.
@@ -60,6 +61,7 @@ class Settings:
     moves: tuple[Move, ...]
     deltas: tuple[int, ...]
     disturbance: str | None
+    factor: int
     model: str | None
     neighbours: Neighbours | None
     gallery: str | None
@@ -95,6 +97,7 @@ class Settings:
             moves=shifts.moves(n),
             deltas=shifts.deltas(deltas),
             disturbance=shifts.disturbance,
+            factor=shifts.factor,
             model=model,
             neighbours=neighbours,
             gallery=None,
@@ -182,5 +185,7 @@ def _require_sense(settings: Settings) -> None:
         raise ValueError("the first one of `moves` is not (0, 0)")
     if list(deltas) != sorted(set(deltas)) or min(deltas, default=0) < 0:
         raise ValueError(f"`deltas` are {deltas}")
+    if settings.factor < 1:
+        raise ValueError(f"`factor` is {settings.factor}")
     if settings.seed < 0 or (settings.neighbours and not settings.model):
         raise ValueError("`seed` is negative, or `neighbours` are those of no model")

@@ -5,7 +5,8 @@ SciPy does the arithmetic; this module chooses which of its tests answers which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Literal
@@ -52,6 +53,43 @@ def clopper_pearson(
     low = 0.0 if successes <= 0 else float(beta.ppf(tail, successes, failures + 1))
     high = 1.0 if failures <= 0 else float(beta.ppf(1 - tail, successes + 1, failures))
     return low, high
+
+
+def pooled_quantile(
+    groups: Sequence[Sequence[float]], share: float, most: float, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """A quantile of numbers that come in groups, one per image, with an interval.
+
+    Every group weighs the same. The interval holds the thresholds that `clopper_pearson` does not
+    exclude: it takes the mean share of numbers up to a threshold for a mean of fractions, so it
+    assumes independent images, but not independent numbers of one image.
+
+    Args:
+        groups: the numbers of every image, at least one each.
+        share: of the numbers that are no larger than the quantile, between 0 and 1.
+        most: what no number can exceed, the upper end where there are too few images.
+        confidence: between 0 and 1.
+
+    Returns:
+        (quantile, low, high).
+
+    Example:
+        >>> pooled_quantile([[1, 2, 3]] * 100, 0.5, 9)
+        (2, 2, 2)
+    """
+    ordered, count = [sorted(group) for group in groups], len(groups)
+    levels = sorted({number for group in ordered for number in group})
+
+    def up_to(level: float) -> float:
+        return sum(bisect_right(group, level) / len(group) for group in ordered)
+
+    def first(reached: Callable[[float], float]) -> float:
+        at = bisect_left(levels, True, key=lambda level: reached(up_to(level)) >= share - 1e-12)
+        return levels[at] if at < len(levels) else most
+
+    low = first(lambda total: clopper_pearson(min(total, count), count, confidence)[1])
+    high = first(lambda total: clopper_pearson(min(total, count), count, confidence)[0])
+    return first(lambda total: total / count), low, high
 
 
 def verdict(ci_low: float, ci_high: float, bound: float) -> Verdict:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rics_transforms import theory
 from rics_transforms._arguments import Size, by
 from rics_transforms._text import printable
-from rics_transforms.verification.metrics import ONCE
+from rics_transforms.verification.metrics import LENGTHS, ONCE
 from rics_transforms.verification.rows import Row, find
 from rics_transforms.verification.settings import Settings
 from rics_transforms.verification.statistics import Verdict
@@ -141,17 +141,20 @@ def _line(
 ) -> Line:
     if row is None:
         return Line((label, *[""] * (columns - 1)))
-    interval = f"{_number(row.ci_low)} to {_number(row.ci_high)}"
-    promised = [_number(getattr(row, name)) for name in theory]
+    interval = f"{number(row.ci_low, row)} to {number(row.ci_high, row)}"
+    promised = [number(getattr(row, name), row) for name in theory]
     verdict = [row.verdict or ""] if theory else []
     matches = (find(rows, row.key) for rows in others.values())
-    beside = [_number(match.value if match else None) for match in matches]
-    cells = (label, reach(row), _number(row.value), interval, *promised, *verdict, *beside)
+    beside = [number(match.value if match else None, row) for match in matches]
+    cells = (label, reach(row), number(row.value, row), interval, *promised, *verdict, *beside)
     return Line(cells, row.verdict)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def number(value: float | None, row: Row) -> str:
+    """A number of a row in percent, or in pixels if it is a length; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.3f} px" if row.metric in LENGTHS else f"{100 * value:.1f}"
 
 
 # --- words ---------------------------------------------------------------------------------------

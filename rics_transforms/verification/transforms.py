@@ -24,6 +24,11 @@ def locates(transform: Transform) -> bool:
     return selects(transform) and getattr(transform, "shifts", None) == "realistic"
 
 
+def resamples(transform: Transform) -> bool:
+    """Whether a transform crops at fractions of a pixel, so that it makes its pixels anew."""
+    return bool(getattr(transform, "subpixel", False))
+
+
 def name_of(x: object) -> str:
     """The name of a function, or of an object's class.
 

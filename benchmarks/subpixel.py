@@ -1,0 +1,173 @@
+"""Shifts by fractions of a pixel, as cameras move: what whole and sub-pixel crops make of them.
+
+ImageNet photographs, enlarged to four times the windows' resolution (bicubic, antialiased: they
+have too few pixels), seen by `Camera`: means of 4 x 4 pixels, as uint8. Three tables: whether
+EfficientNet-Lite0 and SqueezeNet 1.0 keep their class under six moves; where the crops of every
+score lie under all 81 moves by quarters within 1 px, alone, with noise, and with JPEG; and
+fractional shifts of photographs that wrap around, the whole photograph being the crop, resampled by
+the Fourier shift theorem and rounded to grey levels. 95 % Clopper-Pearson intervals, p of McNemar's
+exact test against the centre crop; independent photographs are assumed. Prints Markdown. Records
+are kept in --records, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import efficientnet
+import numpy as np
+import squeezenet
+import torch
+from stability import scores
+from tables import cell, heading, print_head, print_row
+from torch import Tensor
+from torchvision.transforms import v2
+
+from rics_transforms import RICSCrop, ShiftReport, verify
+from rics_transforms._arguments import Size
+from rics_transforms.models.model import Model
+from rics_transforms.shifts.base import Move, Shift, cut, size_of
+from rics_transforms.shifts.camera import Camera
+from rics_transforms.shifts.disturbances import Jpeg, Noise
+from rics_transforms.shifts.fourier import fourier_shift
+
+N, K = 256, 224
+SIX = Camera(2, steps=((2, 2), (2, 0), (1, 3), (-2, 1), (6, 2), (3, -5)))
+GRIDS = {
+    "81 moves": Camera(1),
+    "+ noise 4": Camera(1, then=Noise(4)),
+    "+ JPEG 90": Camera(1, then=Jpeg(90)),
+}
+ROBUST = "adversarial_robustness"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--limit", type=int, help="use so many photographs at most")
+    parser.add_argument("--grid", type=int, default=20, help="so many of them for the 81 moves")
+    parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # small batches gain nothing from more
+    models = {"EfficientNet-Lite0": efficientnet.model(), "SqueezeNet 1.0": squeezenet.model()}
+    run = Run(options.limit, options.records)
+    print_classes(run, models)
+    print_torus(run, models)
+    print_scores(Run(min(options.grid, options.limit or options.grid), options.records))
+
+
+# --- what is measured ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Torus(Shift):
+    """Six cyclic shifts, three of them by halves, of windows that are rounded to grey levels."""
+
+    wraps: ClassVar[bool] = True
+    seed: int = 0
+
+    def moves(self, n: Size) -> tuple[Move, ...]:
+        rng = np.random.default_rng(self.seed)
+        halves = rng.integers(1, 64, (3, 2)) / 2
+        return ((0, 0), *map(tuple, [*halves.tolist(), *rng.uniform(0, 32, (3, 2)).tolist()]))
+
+    def _views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
+        window = cut(scene, self.corner(size_of(scene), n), n).double()
+        for move in self.moves(n):
+            yield fourier_shift(window, move).round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How many photographs to measure, and where the records go."""
+
+    limit: int | None
+    records: Path
+
+    def camera(self, shift: Camera, name: str, rule: Any, model: Model | None) -> ShiftReport:
+        """A rule on the photographs at the resolution that a camera needs."""
+        room = max(shift.room((N, N)))
+        return self._measure(squeezenet.Photographs(room, room, self.limit), N, shift, name, rule,
+                             model)  # fmt: skip
+
+    def torus(self, name: str, rule: Any, model: Model) -> ShiftReport:
+        """A rule on photographs that wrap around."""
+        images = squeezenet.Photographs(K, N, self.limit)
+        return self._measure(images, K, Torus(), name, rule, model)
+
+    def _measure(
+        self, images: Any, n: int, shift: Shift, name: str, rule: Any, model: Model | None
+    ) -> ShiftReport:
+        words = f"{self.limit}-{shift}-{name}-{model and model.name}"
+        file = self.records / f"{''.join(c if c.isalnum() else '-' for c in words)}.jsonl"
+        return verify(images, rule, model=model, shifts=shift, n=n, deltas=[1], records=file)
+
+
+def crops(**options: Any) -> dict[str, Any]:
+    """RICS at whole pixels, and at fractions of them where this version can."""
+    rules = {"RICS": RICSCrop(K, **options)}
+    with suppress(TypeError):
+        rules["RICS, sub-pixel"] = RICSCrop(K, subpixel=True, **options)
+    return rules
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def print_classes(run: Run, models: dict[str, Model]) -> None:
+    heading(f"Class kept under all six moves of a camera, %: windows {N}, k {K}")
+    rules = {"centre crop": v2.CenterCrop(K), **crops()}
+    reports = {(m, r): run.camera(SIX, r, rules[r], models[m]) for m in models for r in rules}
+    _print_kept(models, rules, reports)
+    heading("Where the crops lie in the scene under these moves")
+    print_head("", "within 1/4 px, %", "within 2 px, %", "median error, px", "95th percentile, px")
+    first = next(iter(models))
+    for rule in crops():
+        print_row(rule, *_places(reports[first, rule], None, " | ").split(" | "))
+
+
+def print_torus(run: Run, models: dict[str, Model]) -> None:
+    heading(f"Class kept under six fractional shifts of photographs that wrap around, %: n = k {K}")
+    rules = {"no defence": v2.CenterCrop(K), **crops(shifts="cyclic")}
+    reports = {(m, r): run.torus(r, rules[r], models[m]) for m in models for r in rules}
+    _print_kept(models, rules, reports)
+
+
+def _print_kept(models: Any, rules: Any, reports: dict[tuple[str, str], ShiftReport]) -> None:
+    print_head("model", "crop", "photographs", "class kept", "p", "top-1", "p", words=2)
+    plain = next(iter(rules))
+    for model in models:
+        for rule in rules:
+            report = reports[model, rule]
+            p = {c.metric: f"{c.test.p_value:.2g}" for c in reports[model, plain].compare(report)
+                 if c.subject == "class"}  # fmt: skip
+            kept, right = report.row(ROBUST, "class"), report.row("accuracy", "class")
+            said = (p[ROBUST], p["accuracy"]) if rule != plain else ("", "")
+            print_row(model, rule, str(kept.count), cell(kept), said[0], cell(right), said[1])
+
+
+def print_scores(run: Run) -> None:
+    heading(
+        f"Moves by quarters within 1 px, {run.limit} photographs: crops within 1/4 px, and within "
+        "2 px of their place, %; median error, 95th percentile, px"
+    )
+    print_head("score", "crop", *GRIDS, words=2)
+    for name, score in scores().items():
+        for rule, crop in crops(score=score).items():
+            reports = (run.camera(shift, f"{name}-{rule}", crop, None) for shift in GRIDS.values())
+            print_row(name, rule, *(_places(report, 1, "; ") for report in reports))
+
+
+def _places(report: ShiftReport, delta: int | None, between: str) -> str:
+    shares = [report.row("consistency", crop, delta) for crop in ("crop", "crop within 2 px")]
+    errors = [row for row in report.rows if row.metric.endswith("localisation_error")]
+    cells = [f"{100 * row.value:.1f}" for row in shares]
+    return between.join([*cells, *(f"{row.value:.3f}" for row in errors)])
+
+
+if __name__ == "__main__":
+    main()
