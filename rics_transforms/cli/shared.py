@@ -186,13 +186,16 @@ def window_for(k: Pair) -> Pair:
 # --- scenes --------------------------------------------------------------------------------------
 
 
-def scenes_of(paths: Sequence[Path], side: int, max_pixels: int) -> Scenes:
-    """The scenes of folders and image files; without any, those that ship with scikit-image."""
+def scenes_of(paths: Sequence[Path], side: int, max_pixels: int, factor: int = 1) -> Scenes:
+    """The scenes of folders and image files; without any, those that ship with scikit-image.
+
+    The latter are cut at the resolution of the views, `factor` times coarser than the scenes.
+    """
     from rics_transforms.data import photos
 
     if paths:
         return photos.folder_scenes(paths, side, max_pixels=max_pixels)
-    return photos.scenes(side)
+    return photos.scenes(side // factor, factor=factor)
 
 
 def print_unreadable(unreadable: Mapping[str, str]) -> None:

@@ -44,7 +44,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
     metavar="NAME",
     default="realistic",
     show_default=True,
-    help="realistic, cyclic, or another with options, such as half:samples=64 or "
+    help="realistic, camera, cyclic, or another with options, such as half:samples=64 or "
     "realistic:delta=1,then=jpeg:quality=90. Cyclic shifts are measured with cyclic crops.",
 )
 @click.option(
@@ -129,7 +129,9 @@ def verify(
     n = n or shared.window_for(k)
     _check_baseline(baseline, n)
     shift = as_shift(shifts, deltas)
-    scenes = _scenes(paths, max(shift.room(n)), max_pixels, limit, labels)
+    label = _labels(paths, labels)
+    images = shared.scenes_of(paths, max(shift.room(n)), max_pixels, shift.factor)
+    scenes = _Labelled(images, limit, label)
     rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
@@ -233,17 +235,11 @@ class _Labelled:
         return first + self._scenes.source
 
 
-def _scenes(
-    paths: Sequence[Path], size: int, max_pixels: int, limit: int | None, labels: str | None
-) -> _Labelled:
-    if labels is not None and not paths:
-        raise click.UsageError("--labels needs a PATH.")
-    return _Labelled(shared.scenes_of(paths, size, max_pixels), limit, _labels(paths, labels))
-
-
 def _labels(paths: Sequence[Path], labels: str | None) -> Callable[[str], int | None]:
     if labels is None:
         return lambda name: None
+    if not paths:
+        raise click.UsageError("--labels needs a PATH.")
     if labels == "folders":
         if len(paths) != 1 or not paths[0].is_dir():
             raise click.UsageError("--labels folders needs one folder as PATH.")

@@ -93,7 +93,7 @@ class Scenes:
 # --- the photographs of scikit-image -------------------------------------------------------------
 
 
-def scenes(size: int, minimum: int = 200) -> Scenes:
+def scenes(size: int, minimum: int = 200, factor: int = 1) -> Scenes:
     """At least `minimum` square scenes, cut from the photographs that ship with scikit-image.
 
     Every photograph is resized to a short side of 1, 2, 3, ... times `size` (bicubic, antialiased;
@@ -108,13 +108,15 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
     Args:
         size: side of a scene in pixels.
         minimum: how many scenes at least.
+        factor: how many times the tiles are enlarged (bicubic), for shifts that need scenes finer
+            than their views, such as `Camera`. They gain no detail by it.
 
     Returns:
-        An iterable of ``(id, uint8 [3, size, size])``, always the same in the same order; its
+        An iterable of ``(id, uint8 [3, size * factor, size * factor])``, always the same in the same order; its
         `source` names the number of photographs.
 
     Raises:
-        ValueError: for a size or a minimum below 1, or more scenes than 8 scales give.
+        ValueError: for a size, a minimum or a factor below 1, or more scenes than 8 scales give.
         ModuleNotFoundError: without scikit-image.
 
     Example:
@@ -126,6 +128,7 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
         ('astronaut, scale 1, row 0, column 0', torch.Size([3, 32, 32]), torch.uint8)
     """
     size, minimum = as_int(size, "size", 1), as_int(minimum, "minimum", 1)
+    factor = as_int(factor, "factor", 1)
     tiles: list[Scene] = []
     photographs = _photographs()
     for scale in range(1, SCALES + 1):
@@ -137,7 +140,17 @@ def scenes(size: int, minimum: int = 200) -> Scenes:
     used = len({name.split(",")[0] for name, _ in tiles})
     origin = f"tiles of {used} photographs that ship with scikit-image"
     recipe = f"scenes({size}, minimum={minimum})"
-    return Scenes(lambda _: iter(tiles), len(tiles), origin, recipe)
+    if factor > 1:
+        origin += f", enlarged {factor} times"
+        recipe = f"scenes({size}, minimum={minimum}, factor={factor})"
+    return Scenes(lambda _: _enlarged(tiles, factor), len(tiles), origin, recipe)
+
+
+def _enlarged(tiles: list[Scene], factor: int) -> Iterator[Scene]:
+    """The tiles, each enlarged when it is asked for."""
+    for name, tile in tiles:
+        side = tile.shape[-1] * factor
+        yield name, tile if factor == 1 else F.pil_to_tensor(_resize(F.to_pil_image(tile), side))
 
 
 def _photographs() -> list[tuple[str, PIL.Image.Image]]:

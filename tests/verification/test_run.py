@@ -514,7 +514,7 @@ def test_report_json() -> None:
     assert list(content) == ["settings", "rows", "forwards", "origins"]
     assert list(content["settings"]) == [
         "n", "transform", "transform_name", "k", "score", "score_name", "order", "theory", "shifts",
-        "deltas", "disturbance", "model", "neighbours", "gallery", "seed", "version", "source",
+        "deltas", "disturbance", "factor", "model", "neighbours", "gallery", "seed", "version", "source",
         "command", "images",
     ]  # fmt: skip
     assert [row["value"] for row in content["rows"]] == [row.value for row in report.rows]
