@@ -416,6 +416,22 @@ def test_verify_shows_percent(photos: Path, tmp_path: Path) -> None:
     assert " %" in rics("certify", *command).stdout.splitlines()[4]
 
 
+def test_verify_a_camera(photos: Path, tmp_path: Path) -> None:
+    command = ["verify", photos, "--k", 28, "--shifts", "camera:samples=9", "--output", tmp_path]
+    result = rics(*command, "--baseline", 28)
+    assert result.exit_code == 0, result.stderr
+    assert "localisation error" in result.stdout and " px" in result.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["settings"]["factor"] == 4 and report["settings"]["n"] == [32, 32]
+
+
+def test_verify_a_camera_on_tiles(tmp_path: Path) -> None:
+    command = ["verify", "--k", 28, "--shifts", "camera:samples=2", "--limit", 2]
+    result = rics(*command, "--output", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "enlarged 4 times" in " ".join(result.stdout.split())
+
+
 def test_a_table_in_a_narrow_terminal_has_whole_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

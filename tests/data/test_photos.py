@@ -52,6 +52,17 @@ def test_recipes_evaluate_to_the_same_scenes() -> None:
     assert [name for name, _ in copy] == [name for name, _ in images]
 
 
+def test_tiles_are_enlarged() -> None:
+    small, large = scenes(24, minimum=20), scenes(24, minimum=20, factor=4)
+    assert small.count == large.count and "enlarged 4 times" in large.source
+    for (name, tile), (other, scene) in zip(small, large, strict=True):
+        assert name == other and scene.shape == (3, 96, 96) and scene.dtype == torch.uint8
+        back = torch.nn.functional.avg_pool2d(scene.double(), 4)
+        assert (back - tile).abs().mean() < 6
+    first = next(iter(eval(large.recipe)))[1]
+    assert torch.equal(first, next(iter(large))[1])
+
+
 def test_more_scenes_than_there_are() -> None:
     with pytest.raises(ValueError, match="Expected `minimum` to be at most"):
         scenes(8, 10**6)

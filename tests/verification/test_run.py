@@ -514,8 +514,8 @@ def test_report_json() -> None:
     assert list(content) == ["settings", "rows", "forwards", "origins"]
     assert list(content["settings"]) == [
         "n", "transform", "transform_name", "k", "score", "score_name", "order", "theory", "shifts",
-        "deltas", "disturbance", "factor", "model", "neighbours", "gallery", "seed", "version", "source",
-        "command", "images",
+        "deltas", "disturbance", "factor", "model", "neighbours", "gallery", "seed", "version",
+        "source", "command", "images",
     ]  # fmt: skip
     assert [row["value"] for row in content["rows"]] == [row.value for row in report.rows]
 
@@ -545,7 +545,7 @@ SCENE = noise(1, 3, 40, 40)
      r"at least \(42, 42\) pixels, .* but got \(41, 50\) for '0'"),
     (noise(1, 3, 50, 50) + noise(1, 3, 49, 50), {"deltas": [5]}, ValueError,
      r"at least \(50, 50\) pixels, .* but got \(49, 50\) for '1'"),
-    (noise(1, 3, 18, 18), {}, ValueError, r"more than \(18, 18\) pixels .* got \(18, 18\)"),
+    (noise(1, 3, 18, 18), {}, ValueError, r"at least \(19, 19\) pixels .* got \(18, 18\)"),
     (SCENE, {"n": 9, "deltas": [1]}, ValueError, r"`k` to be at most the image"),
     (SCENE, {"deltas": []}, ValueError, "`deltas` to be one or more ints"),
     (SCENE, {"deltas": [1, -1]}, ValueError, r"`deltas\[1\]` to be a non-negative int"),

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2  # type: ignore[import-untyped]
 
-from rics_transforms.verification.statistics import clopper_pearson, mcnemar, uniformity, verdict
+from rics_transforms.verification.statistics import (
+    clopper_pearson,
+    mcnemar,
+    pooled_quantile,
+    uniformity,
+    verdict,
+)
 
 
 @pytest.mark.parametrize("count", [1, 7, 200])
@@ -100,3 +106,40 @@ def test_uniformity_needs_images_and_positions() -> None:
 def test_uniformity_refuses_origins_outside() -> None:
     with pytest.raises(ValueError, match=r"within \(4, 4\) positions, but got \(4, 0\)"):
         uniformity([(0, 0), (4, 0)], (4, 4))
+
+
+# --- quantiles of numbers in groups --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_a_pooled_quantile_of_equal_groups_is_that_of_all_numbers(share: float) -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, (30, 12)).tolist()
+    value, low, high = pooled_quantile(groups, share, 40)
+    assert value == np.quantile(groups, share, method="inverted_cdf")
+    for level in range(41):
+        total = sum(sum(x <= level for x in group) / 12 for group in groups)
+        lower, upper = clopper_pearson(min(total, 30), 30)
+        assert (level >= low) == (upper >= share)
+        assert (level >= high) == (lower >= share) or (level == 40 and high == 40)
+
+
+def test_every_group_weighs_the_same() -> None:
+    groups = [[0.0] * 1000, [1.0], [2.0]]
+    assert pooled_quantile(groups, 1 / 3, 9)[0] == 0
+    assert pooled_quantile(groups, 0.5, 9)[0] == 1
+    assert pooled_quantile(groups, 0.95, 9) == (2, 1, 9)  # 1 of 3: at most 91 %
+
+
+def test_intervals_of_quantiles_cover_them() -> None:
+    """Of numbers whose images differ: 2 in 3 have errors in [0, 1], the others in [0, 3]."""
+    rng = np.random.default_rng(1)
+    true = {0.5: 9 / 14, 0.95: 2.55}
+    for share, quantile in true.items():
+        missed = 0
+        for _ in range(200):
+            most = rng.choice([1, 1, 3], 60)
+            groups = (rng.random((60, 9)) * most[:, None]).tolist()
+            _, low, high = pooled_quantile(groups, share, 3)
+            missed += not low <= quantile <= high
+        assert missed <= 12  # 10 are expected at most
