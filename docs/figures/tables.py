@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rics_transforms import theory
-from rics_transforms.verification.metrics import METRICS
+from rics_transforms.verification.metrics import METRICS, QUANTILES
 
 SIZES = ((256, 240), (256, 224), (256, 192), (256, 160), (256, 128), (224, 180), (224, 140))
 """Windows and crops, in pixels."""
@@ -53,4 +53,4 @@ def accuracy_cost() -> str:
 
 def metrics() -> str:
     """What reports measure."""
-    return "\n".join(f"| {m.name} | {m.subject} | {m.meaning} |" for m in METRICS)
+    return "\n".join(f"| {m.name} | {m.subject} | {m.meaning} |" for m in (*METRICS, *QUANTILES))
