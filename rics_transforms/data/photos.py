@@ -112,8 +112,8 @@ def scenes(size: int, minimum: int = 200, factor: int = 1) -> Scenes:
             than their views, such as `Camera`. They gain no detail by it.
 
     Returns:
-        An iterable of ``(id, uint8 [3, size * factor, size * factor])``, always the same in the same order; its
-        `source` names the number of photographs.
+        An iterable of ``(id, uint8 [3, size * factor, size * factor])``, always the same in the
+        same order; its `source` names the number of photographs.
 
     Raises:
         ValueError: for a size, a minimum or a factor below 1, or more scenes than 8 scales give.

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-_MEANINGS = {(m.name, m.subject): m.meaning for m in (*METRICS, *QUANTILES)}
+_MEANINGS = {(metric.name, metric.subject): metric.meaning for metric in METRICS}
+_MEANINGS |= {(quantile.name, quantile.subject): quantile.meaning for quantile in QUANTILES}
 
 
 # --- the page ------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Metric:
 # --- what is compared between views --------------------------------------------------------------
 
 
-def crops(record: Record) -> Sequence[Any] | None:
+def crops(record: Record) -> Sequence[Any]:
     """For every view whether its crop lies where the unshifted view's does in the scene.
 
     Where places cannot be compared, for every view the identity of its crop's pixels.

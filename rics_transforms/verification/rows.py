@@ -138,9 +138,9 @@ def _errors(
     views = Views.within(settings.moves, delta)
     errors = [found for record in records if (found := localisation_errors(record, views))]
     if errors:
-        found = pooled_quantile(errors, quantile.share, NEAR)
+        value, low, high = pooled_quantile(errors, quantile.share, NEAR)
         about = (quantile.name, quantile.subject, delta)
-        yield Row(*about, *found, None, None, None, None, len(errors))
+        yield Row(*about, value, low, high, None, None, None, None, len(errors))
 
 
 # --- theory --------------------------------------------------------------------------------------

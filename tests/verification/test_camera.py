@@ -158,6 +158,40 @@ def test_a_plain_transform_is_compared_by_its_pixels() -> None:
     assert [row.metric for row in report.rows] == ["adversarial_robustness", "consistency"]
 
 
+class Finer:
+    """A crop whose origin is a fraction of a pixel off that of the whole one."""
+
+    subpixel, shifts = True, "realistic"
+
+    def __init__(self, k: int) -> None:
+        self.whole = RICSCrop(k)
+        self.k, self.score = self.whole.k, self.whole.score
+
+    def locate(self, view: Tensor) -> Tensor:
+        return self.whole.locate(view).double() + 0.375
+
+    def __call__(self, view: Tensor) -> Any:
+        return self.whole(view)
+
+
+@pytest.mark.parametrize(
+    "shift", [Realistic(1), Realistic(1, then=Noise(2)), Camera(1, 2)], ids=repr
+)
+def test_sub_pixel_crops_are_located_in_every_view(shift: Any, photos: Tensor) -> None:
+    images = [*photos[:6, :, :90, :90]]
+    fine, whole = (
+        verify(images, rule, shifts=shift, n=40, deltas=[1]) for rule in (Finer(30), RICSCrop(30))
+    )
+    for ours, theirs in zip(fine.records, whole.records, strict=True):
+        assert ours.places == tuple((y + 0.375, x + 0.375) for y, x in theirs.places)
+        assert ours.place == theirs.place
+    assert fine.row("consistency", "crop", 1).value == whole.row("consistency", "crop", 1).value
+    assert fine.row("median_localisation_error", "crop", 1).value == (
+        0.5 if shift.factor > 1 else 0
+    )
+    assert "lies at the same place of the scene to 0.25 px" in as_html(fine, images)
+
+
 # --- records and reports -------------------------------------------------------------------------
 
 
