@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib import metadata
-from math import prod
+from math import floor, prod
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -40,8 +40,8 @@ from pydantic import model_validator
 
 __all__ = ["RICSCrop"]
 
-Box = tuple[int, int, int, int]
-"""(left, top, right, bottom) in pixels."""
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels: ints, or floats between the pixels."""
 
 _GUIDES = {"image": 0, "images": 1, "volume": 1, "volumes": 2}
 """The targets that can decide where to crop, and how many axes stand in front of their (H, W)."""
@@ -70,7 +70,7 @@ class _Guided:
         if guide is None:
             raise ValueError(f"Expected a sample with {', '.join(_GUIDES)}, but got {list(data)}.")
         clip = _as_video(np.asarray(data[guide]), _GUIDES[guide])
-        top, left = self._chooser.locate(clip).tolist()  # ints of Python, as JSON needs them
+        top, left = self._chooser.locate(clip).tolist()  # numbers of Python, as JSON needs them
         height, width = self._chooser.k
         return left, top, left + width, top + height
 
@@ -81,6 +81,8 @@ class RICSCrop(_Guided, BaseCrop):
     The first of `image`, `images`, `volume` and `volumes` in a sample decides for all its targets;
     the frames of the last three share one crop, for which their scores are added. Targets come out
     as from the library's `Crop` at that place, except that pixels are never shared with the input.
+    With `subpixel` images and volumes are resampled there, masks are cut at the nearest whole
+    pixel, and boxes and keypoints move by the fraction.
 
     Args:
         k: side of the crop in pixels, or ``(height, width)``; at most the image's.
@@ -89,6 +91,8 @@ class RICSCrop(_Guided, BaseCrop):
         shifts: "realistic", or "cyclic" for images that wrap around. A box that the border of a
             cyclic crop cuts apart becomes one row per piece, each with its labels; oriented boxes
             cannot be cut.
+        subpixel: place crops between the pixels, for scenes that move by fractions of one, see
+            `rics_transforms.RICSCrop`.
         p: probability of cropping.
 
     Raises:
@@ -117,10 +121,11 @@ class RICSCrop(_Guided, BaseCrop):
         k: Any
         score: Any
         shifts: Any
+        subpixel: Any
 
         @model_validator(mode="after")
         def _normalise(self) -> Self:
-            crop = _make(self.k, self.score, self.shifts)
+            crop = _make(self.k, self.score, self.shifts, self.subpixel)
             self.k, self.score = crop.k, _spec(crop.score)
             return self
 
@@ -129,13 +134,15 @@ class RICSCrop(_Guided, BaseCrop):
         k: int | Sequence[int],
         score: str | Score | Mapping[str, Any] = "lattice",
         shifts: Literal["realistic", "cyclic"] = "realistic",
+        subpixel: bool = False,
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
         self.k = k
         self.score = score
         self.shifts = shifts
-        self._chooser = _make(k, score, shifts)
+        self.subpixel = subpixel
+        self._chooser = _make(k, score, shifts, subpixel)
         if shifts == "cyclic":
             self._supported_bbox_types = frozenset({"hbb"})
 
@@ -151,19 +158,40 @@ class RICSCrop(_Guided, BaseCrop):
     def apply_to_volumes(self, volumes: Any, crop_coords: Box, **params: Any) -> Any:
         return self._cut(volumes, crop_coords, 2)
 
+    def apply_to_mask(self, mask: Any, crop_coords: Box, **params: Any) -> Any:
+        return super().apply_to_mask(mask, crop_coords=_whole(crop_coords), **params)
+
+    def apply_to_masks(self, masks: Any, crop_coords: Box, **params: Any) -> Any:
+        return super().apply_to_masks(masks, crop_coords=_whole(crop_coords), **params)
+
+    def apply_to_mask3d(self, mask3d: Any, crop_coords: Box, **params: Any) -> Any:
+        return super().apply_to_mask3d(mask3d, crop_coords=_whole(crop_coords), **params)
+
+    def apply_to_masks3d(self, masks3d: Any, crop_coords: Box, **params: Any) -> Any:
+        return super().apply_to_masks3d(masks3d, crop_coords=_whole(crop_coords), **params)
+
     def _cut(self, array: np.ndarray, crop_coords: Box, axis: int) -> np.ndarray:
-        left, top, right, bottom = crop_coords
+        left, top, right, bottom = whole = _whole(crop_coords)
         height, width = array.shape[axis : axis + 2]
         over = right > width or bottom > height
-        if over and self.shifts == "cyclic":
-            array = np.roll(array, (-top, -left), (axis, axis + 1))
-            left, top, right, bottom = 0, 0, right - left, bottom - top
-        elif over:
+        if over and self.shifts == "realistic":
             raise ValueError(
                 f"Expected a crop inside the image of {(height, width)}, but got {crop_coords} "
                 "(left, top, right, bottom); replay on images of one size."
             )
+        if whole != tuple(crop_coords):
+            return self._resample(array, crop_coords, axis)
+        if over:
+            array = np.roll(array, (-top, -left), (axis, axis + 1))
+            left, top, right, bottom = 0, 0, right - left, bottom - top
         return array[(slice(None),) * axis + np.s_[top:bottom, left:right]].copy()
+
+    def _resample(self, array: np.ndarray, crop_coords: Box, axis: int) -> np.ndarray:
+        left, top = crop_coords[:2]
+        origin = torch.tensor((top, left), dtype=torch.float64)
+        crops = self._chooser.transform(_as_video(array, axis).contiguous(), {"origins": origin})
+        last = crops.movedim(1, -1).contiguous().numpy()
+        return last.reshape(*array.shape[:axis], *self._chooser.k, *array.shape[axis + 2 :])
 
     def apply_to_bboxes(self, bboxes: np.ndarray, crop_coords: Box, **params: Any) -> np.ndarray:
         if self.shifts == "cyclic" and bboxes.size:
@@ -180,11 +208,17 @@ class RICSCrop(_Guided, BaseCrop):
         return moved
 
 
-def _make(k: Any, score: Any, shifts: Any) -> Chooser:
+def _whole(box: Box) -> tuple[int, int, int, int]:
+    """The whole pixels nearest to a crop; what masks are cut at, as labels must not be mixed."""
+    left, top, right, bottom = (floor(side + 0.5) for side in box)
+    return left, top, right, bottom
+
+
+def _make(k: Any, score: Any, shifts: Any, subpixel: Any) -> Chooser:
     """The transform of these arguments; every mistake is a ValueError, as pydantic wants it."""
     try:
         resolved = get_score(**score) if isinstance(score, Mapping) else score
-        return Chooser(k, score=resolved, shifts=shifts)
+        return Chooser(k, score=resolved, shifts=shifts, subpixel=subpixel)
     except TypeError as error:
         raise ValueError(str(error)) from error
 

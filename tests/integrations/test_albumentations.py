@@ -28,6 +28,7 @@ from rics_transforms import (
     rics_crop,
     unregister_score,
 )
+from rics_transforms import RICSCrop as Core
 
 from ..conftest import SHIFTS
 
@@ -172,6 +173,68 @@ def test_p_zero_leaves_the_sample_alone() -> None:
     assert np.array_equal(RICSCrop(K, p=0)(image=image)["image"], image)
 
 
+# --- between the pixels --------------------------------------------------------------------------
+
+
+def core(clip: np.ndarray, shifts: Any, score: str | Score = "lattice") -> tuple[Core, Tensor]:
+    """The core's transform and what it selects in ``[T, H, W, C]``."""
+    chooser = Core(K, score=score, shifts=shifts, subpixel=True)
+    return chooser, chooser.locate(tv_tensors.Video(torch.tensor(clip).permute(0, 3, 1, 2)))
+
+
+def resampled(array: np.ndarray, chooser: Core, origin: Tensor) -> np.ndarray:
+    """What the core makes of ``[..., H, W, C]``."""
+    crops = chooser.transform(torch.tensor(array).movedim(-1, -3), {"origins": origin})
+    return crops.movedim(-3, -1).numpy()
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+def test_subpixel_crops_are_those_of_the_core(every_score: Score, shifts: Any) -> None:
+    options: Any = {"score": every_score, "shifts": shifts, "subpixel": True}
+    if not every_score.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            RICSCrop(K, **options)
+        return
+    for seed in range(4):
+        image, mask, masks = pixels(40, 36, 3, seed=seed), pixels(40, 36), pixels(5, 40, 36)
+        chooser, origin = core(image[None], shifts, every_score)
+        assert (origin % 1).any()
+        out = A.Compose([RICSCrop(K, **options)])(image=image, mask=mask, masks=masks)
+        assert np.array_equal(out["image"], chooser(image))
+        assert np.array_equal(out["image"], resampled(image, chooser, origin))
+        top, left = (origin + 0.5).floor().long().tolist()
+        box = left, top, left + K[1], top + K[0]
+        assert np.array_equal(out["mask"], cut(mask, box))
+        assert np.array_equal(out["masks"], cut(masks, box, 1))
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize(("guide", "lead", "other", "mask_lead"), CLIPS)
+def test_frames_share_one_crop_between_the_pixels(
+    guide: str, lead: tuple[int, ...], other: str, mask_lead: tuple[int, ...], shifts: Any
+) -> None:
+    clip, masks = pixels(*lead, 40, 36, 3), pixels(*mask_lead, 40, 36, seed=1)
+    chooser, origin = core(clip.reshape(-1, 40, 36, 3), shifts)
+    transform = A.Compose([RICSCrop(K, shifts=shifts, subpixel=True)])
+    out = transform(**{guide: clip, other: masks})
+    assert np.array_equal(out[guide], resampled(clip, chooser, origin))
+    top, left = (origin + 0.5).floor().long().tolist()
+    assert np.array_equal(out[other], cut(masks, (left, top, left + K[1], top + K[0]), len(lead)))
+    assert out[guide].flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+def test_replay_through_json_between_the_pixels(shifts: Any) -> None:
+    first, second = pixels(40, 36, 3), pixels(40, 36, 3, seed=1)
+    pipeline = A.ReplayCompose([RICSCrop(K, shifts=shifts, subpixel=True)])
+    recorded = json.loads(json.dumps(pipeline(image=first)["replay"]))
+    out = A.ReplayCompose.replay(recorded, image=second)["image"]
+    assert np.array_equal(out, resampled(second, *core(first[None], shifts)))
+    if shifts == "realistic":
+        with pytest.raises(ValueError, match="Expected a crop inside the image of"):
+            A.ReplayCompose.replay(recorded, image=pixels(20, 20, 3))
+
+
 # --- serialization, replay, processes, threads ---------------------------------------------------
 
 SETTINGS: list[dict[str, Any]] = [
@@ -179,6 +242,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"k": (24, 20), "score": "hash", "shifts": "cyclic", "p": 0.5},
     {"k": 24, "score": Lattice(patch="hash", order=(2, 3))},
     {"k": [24, 20], "score": MexicanHat(sigma=(4, 2))},
+    {"k": 24, "score": "saliency", "subpixel": True},
 ]
 
 
@@ -197,6 +261,7 @@ def test_serialization_keeps_every_argument(
     assert type(transform) is RICSCrop
     assert A.to_dict(loaded) == A.to_dict(pipeline)
     expected = {"k": (24, 24), "score": "lattice", "shifts": "realistic", "p": 1.0} | settings
+    assert transform._chooser.subpixel is transform.subpixel is settings.get("subpixel", False)
     assert transform._chooser.k == ((24, 24) if settings["k"] == 24 else (24, 20))
     assert transform._chooser.score == get_score(expected["score"])
     assert (transform.shifts, transform.p) == (expected["shifts"], expected["p"])
@@ -210,9 +275,13 @@ def test_the_file_format() -> None:
         "k": [24, 24],
         "score": {"name": "lattice", "patch": "hash"},
         "shifts": "realistic",
+        "subpixel": False,
         "p": 1.0,
     }
     assert RICSCrop(24).to_dict()["transform"]["score"] == "lattice"
+    older = RICSCrop(24, "hash").to_dict()
+    del older["transform"]["subpixel"]
+    assert A.from_dict(older).to_dict() == RICSCrop(24, "hash").to_dict()
 
 
 def test_a_users_score_is_stored_by_name(brightest: str) -> None:
@@ -300,6 +369,8 @@ def test_threads_share_one_transform(photos: Tensor) -> None:
         ({"k": 8, "score": "latice"}, "did you mean 'lattice'"),
         ({"k": 8, "score": {"name": "lattice", "batch": 1}}, "batch"),
         ({"k": 8, "shifts": "cylic"}, "Expected `shifts` to be 'realistic' or 'cyclic'"),
+        ({"k": 8, "score": "hash", "subpixel": True}, "Expected a smooth score"),
+        ({"k": 8, "subpixel": "yes"}, "Expected `subpixel` to be True or False"),
     ],
     ids=str,
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .test_albumentations import IS_X, SHIFTS, A, K, RICSCrop, pixels, reference
+from .test_albumentations import IS_X, SHIFTS, A, K, RICSCrop, core, pixels, reference
 
 EDGE = -0.5 if IS_X else 0  # the coordinate at which the first pixel begins
 
@@ -69,6 +69,30 @@ def test_annotations_are_those_of_the_librarys_crop(seed: int) -> None:
     out, expected = compose(RICSCrop(K))(**sample), compose(library)(**sample)
     for target in sample:
         assert np.array_equal(out[target], expected[target])
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("seed", range(10))
+def test_annotations_move_by_the_fraction(seed: int, shifts: Any) -> None:
+    sample = annotated(seed)
+    _, origin = core(sample["image"][None], shifts)
+    top, left = origin.tolist()
+    out = compose(RICSCrop(K, shifts=shifts, subpixel=True))(**sample)
+    periods = [(i * 36, j * 40) for i in (0, 1) for j in (0, 1)] if shifts == "cyclic" else [(0, 0)]
+    pieces = []
+    for i, box in enumerate(sample["bboxes"].tolist()):
+        for x, y in periods:
+            start = np.maximum(np.add(box[:2], (x - left, y - top)), 0)
+            end = np.minimum(np.add(box[2:], (x - left, y - top)), (K[1], K[0]))
+            pieces += [(i, *start, *end)] if (start < end).all() else []
+    found = [(i, *box) for i, box in zip(out["ids"], np.asarray(out["bboxes"]), strict=True)]
+    np.testing.assert_allclose(sorted(found), sorted(pieces), rtol=0, atol=1e-4)
+    moved = sample["keypoints"] - np.array((left, top))
+    if shifts == "cyclic":
+        moved = (moved - EDGE) % (36, 40) + EDGE
+    kept = ((moved >= EDGE) & (moved < np.add((K[1], K[0]), EDGE))).all(1)
+    assert out["points"] == np.flatnonzero(kept).tolist()
+    np.testing.assert_allclose(out["keypoints"], moved[kept], rtol=0, atol=1e-4)
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
