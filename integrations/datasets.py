@@ -53,6 +53,8 @@ class RICSBatch:
         k: side of the crop in pixels, or ``(height, width)``; at most the images'.
         score: a registered name or a `Score`.
         shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
+        subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`: pixels are
+            resampled, and origins are float64.
         image_column: column of `datasets.Image`, decoded or not.
         output_column: name for the pixels, arrays ``[height, width, channels]``; None: no pixels.
         location_columns: names for the crop's origin in the (prepared) image; None: no origin.
@@ -75,6 +77,7 @@ class RICSBatch:
         *,
         score: str | Score = "lattice",
         shifts: Literal["realistic", "cyclic"] = "realistic",
+        subpixel: bool = False,
         image_column: str = "image",
         output_column: str | None = None,
         location_columns: tuple[str, str] | None = ("top", "left"),
@@ -82,8 +85,9 @@ class RICSBatch:
     ) -> None:
         if output_column is None and location_columns is None:
             raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
-        crop = RICSCrop(k, score=score, shifts=shifts)
+        crop = RICSCrop(k, score=score, shifts=shifts, subpixel=subpixel)
         self.k, self.score, self.shifts = crop.k, crop.score, crop.shifts
+        self.subpixel = crop.subpixel
         self.image_column = image_column
         self.output_column = output_column
         self.location_columns = location_columns
@@ -105,7 +109,8 @@ class RICSBatch:
                 f"Expected a list of images in {self.image_column!r}, but got "
                 f"{type(images).__name__}; use map(..., batched=True), and with_format(None)."
             )
-        chooser, device = RICSCrop(self.k, score=self.score, shifts=self.shifts), _device(rank)
+        options: Any = {"score": self.score, "shifts": self.shifts, "subpixel": self.subpixel}
+        chooser, device = RICSCrop(self.k, **options), _device(rank)
         rows = [self._crop(image, chooser, device) for image in images]
         # The lazy batch of `map` keeps its columns by itself; the dict of a transform is all there
         # is, and by its identity a stream knows which columns are new.
@@ -124,7 +129,8 @@ class RICSBatch:
         crop is stored as such, but datasets before 5.1 reads it, as every format does, as NaN, and
         makes floats of the crops that are read in a batch with it; `location_columns` hold None.
         """
-        new: dict[str, Any] = {name: Value("int64") for name in self._locations()}
+        place = Value("float64" if self.subpixel else "int64")
+        new: dict[str, Any] = {name: place for name in self._locations()}
         if self.output_column is not None:
             new[self.output_column] = Array3D((*self.k, channels), "uint8")
         return Features({**features, **new})
@@ -134,7 +140,7 @@ class RICSBatch:
 
     def _crop(
         self, image: Any, chooser: RICSCrop, device: torch.device
-    ) -> tuple[int | None, int | None, np.ndarray | None]:
+    ) -> tuple[float | None, float | None, np.ndarray | None]:
         """Top, left and pixels of one crop."""
         if image is None:
             return None, None, None

@@ -41,6 +41,7 @@ class RICSBatch:
         k: side of the crop in pixels, or ``(height, width)``.
         score: a registered name or a `Score`.
         shifts: "realistic" or "cyclic".
+        subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`.
         image_column: images ``[H, W, C]`` or ``[H, W]``; their sizes may differ.
         output_column: where the pixels of the crops go. None: nowhere, since an origin takes 16
             bytes where a crop of 224 px takes 150 kB.
@@ -48,8 +49,8 @@ class RICSBatch:
         device: where the scores are computed; "cuda" for actors with ``num_gpus=1``.
 
     Returns:
-        The batch with the int64 columns "top" and "left", and perhaps `output_column`. With
-        shifts="cyclic", crops wrap around.
+        The batch with the int64 columns "top" and "left" (float64 with `subpixel`), and perhaps
+        `output_column`. With shifts="cyclic", crops wrap around.
 
     Raises:
         ValueError: for arguments out of range, or an image smaller than `k`.
@@ -63,6 +64,7 @@ class RICSBatch:
         *,
         score: str | Score = "lattice",
         shifts: Literal["realistic", "cyclic"] = "realistic",
+        subpixel: bool = False,
         image_column: str = "image",
         output_column: str | None = None,
         location_columns: tuple[str, str] | None = ("top", "left"),
@@ -70,7 +72,7 @@ class RICSBatch:
     ) -> None:
         if output_column is None and location_columns is None:
             raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
-        self.crop = RICSCrop(k, score=score, shifts=shifts)
+        self.crop = RICSCrop(k, score=score, shifts=shifts, subpixel=subpixel)
         self.image_column = image_column
         self.output_column = output_column
         self.location_columns = location_columns
@@ -81,7 +83,8 @@ class RICSBatch:
         origins = [self.crop.locate(image) for image in images]
         found = dict(batch)
         if self.location_columns is not None:
-            places = np.array([origin.tolist() for origin in origins], np.int64).reshape(-1, 2)
+            dtype = np.float64 if self.crop.subpixel else np.int64
+            places = np.array([origin.tolist() for origin in origins], dtype).reshape(-1, 2)
             found |= zip(self.location_columns, places.T, strict=True)
         if self.output_column is not None:
             crops = [

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from rics_transforms import Lattice, RICSCrop, Score, locate, rics_crop
+from rics_transforms.engine.images import from_pil
 
 os.environ |= {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
 datasets = pytest.importorskip("datasets")
@@ -96,6 +97,27 @@ def test_columns_and_pixels_are_those_of_the_core(every_score: Score, shifts: An
     for image, crop in zip(images, out.with_format("numpy")["crop"], strict=True):
         pixels = rics_crop(image, K, score=every_score, shifts=shifts)
         assert np.array_equal(np.moveaxis(crop, -1, 0), pixels.numpy())
+
+
+@pytest.mark.parametrize("shifts", ["realistic", "cyclic"])
+def test_subpixel_columns_and_pixels_are_those_of_the_core(every_score: Score, shifts: Any) -> None:
+    options: Any = {"score": every_score, "shifts": shifts, "subpixel": True}
+    if not every_score.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            RICSBatch(K, **options)
+        return
+    made = dataset([*photos(), None])
+    batch = RICSBatch(K, output_column="crop", **options)
+    out = made.map(batch, batched=True, batch_size=3, features=batch.features(made.features))
+    assert out.features["top"] == out.features["left"] == datasets.Value("float64")
+    images = list(made["image"])[:-1]
+    expected = [locate(image, K, **options).tolist() for image in images]
+    assert origins(out) == [*expected, [None, None]]
+    assert any(top % 1 for top, _ in expected)
+    cropped = out.select(range(len(images))).with_format("numpy")["crop"]
+    for image, crop in zip(images, cropped, strict=True):
+        assert np.array_equal(np.moveaxis(crop, -1, 0), rics_crop(image, K, **options))
+    assert origins(made.map(batch, batched=True)) == origins(out)
 
 
 @pytest.mark.parametrize("output", [None, "crop"])
@@ -196,6 +218,9 @@ def test_every_mode(mode: str, decode: bool) -> None:
     assert crop.shape == (*K, CHANNELS.get(mode, 1))
     assert crop.dtype == (np.uint16 if mode == "I;16" else np.uint8)
     assert np.array_equal(np.moveaxis(crop, -1, 0), rics_crop(image, K).numpy())
+    (between,) = RICSBatch(K, output_column="crop", subpixel=True)(made[:])["crop"]
+    array = np.moveaxis(np.asarray(from_pil(image)), 0, -1).astype(crop.dtype)
+    assert np.array_equal(between, rics_crop(array, K, subpixel=True))
 
 
 def test_a_palette_counts_as_its_colours() -> None:
@@ -323,6 +348,7 @@ SETTINGS = {
     "name": "RICSBatch(24, score='hash')",
     "score": "RICSBatch(24, score=Lattice(patch='hash'))",
     "cyclic": "RICSBatch(24, shifts='cyclic')",
+    "subpixel": "RICSBatch(24, subpixel=True)",
     "output": "RICSBatch(24, output_column='crop')",
     "columns": "RICSBatch(24, location_columns=('y', 'x'))",
     "prepare": "RICSBatch(24, prepare=v2.Compose([v2.Resize(32), v2.CenterCrop(30)]))",

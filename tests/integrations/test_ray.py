@@ -75,6 +75,24 @@ def test_batches_of_any_sizes(named: list[Any], every_score: Any, shifts: Any) -
         assert np.array_equal(batch["crop"][i], crop.movedim(0, -1).numpy())
 
 
+@pytest.mark.parametrize("shifts", ["realistic", "cyclic"])
+def test_subpixel_batches(named: list[Any], every_score: Any, shifts: Any) -> None:
+    options: Any = {"score": every_score, "shifts": shifts, "subpixel": True}
+    if not every_score.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            RICSBatch(24, **options)
+        return
+    images = np.empty(len(named), object)
+    images[:] = [scene.movedim(0, -1).numpy() for _, scene, _ in named]
+    batch = RICSBatch(24, output_column="crop", **options)({"image": images})
+    assert batch["top"].dtype == batch["left"].dtype == np.float64
+    for i, (_, scene, _) in enumerate(named):
+        origin = locate(scene, 24, **options)
+        assert [batch["top"][i], batch["left"][i]] == origin.tolist()
+        assert np.array_equal(batch["crop"][i], rics_crop(scene, 24, **options).movedim(0, -1))
+    assert RICSBatch(24, **options)({"image": images[:0]})["top"].dtype == np.float64
+
+
 @pytest.mark.parametrize(
     ("images", "shape"),
     [
