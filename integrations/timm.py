@@ -59,6 +59,7 @@ def create_transform(
     *,
     n: int | Sequence[int] | None = None,
     score: str | Score = "lattice",
+    subpixel: bool = False,
     resize: bool = True,
     **options: Any,
 ) -> transforms.Compose:
@@ -76,6 +77,7 @@ def create_transform(
             model's input size if `k` is smaller, otherwise k / 0.875 or all that timm's resize
             leaves, whichever is larger. The first resize grows with it where it must.
         score: a registered name (`list_scores`) or a `Score`.
+        subpixel: place the crop between the pixels, see `rics_transforms.RICSCrop`.
         resize: resize the crop to the model's input size; otherwise the model gets k x k pixels,
             which it is asked to try, once, on zeros.
         options: further arguments of ``timm.data.create_transform``, such as ``use_prefetcher`` or
@@ -100,7 +102,7 @@ shifts='realistic')
     for option in _REFUSED.keys() & {name for name, value in config.items() if value}:
         raise ValueError(f"Expected no `{option}`: {_REFUSED[option]}.")
     chain = timm.data.create_transform(**config)
-    head, crop, tail = _insert(chain, k, n, score, resize)
+    head, crop, tail = _insert(chain, k, n, resize, score=score, subpixel=subpixel)
     if not resize:
         _check_accepts(source, chain.transforms[_place(chain)].size, crop[0].k)
     return transforms.Compose([*head, *crop, *tail])
@@ -112,14 +114,15 @@ def crop_loader(
     *,
     n: int | Sequence[int] | None = None,
     score: str | Score = "lattice",
+    subpixel: bool = False,
     resize: bool = True,
     on_device: bool = False,
 ) -> Any:
     """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS.
 
-    The loader keeps all that it was created with; `k`, `n`, `score` and `resize` are those of
-    `create_transform`, except that no model is asked whether it accepts k x k pixels. To be called
-    before the first batch is read: workers that run have their copy of the dataset.
+    The loader keeps all that it was created with; `k`, `n`, `score`, `subpixel` and `resize` are
+    those of `create_transform`, except that no model is asked whether it accepts k x k pixels. To
+    be called before the first batch is read: workers that run have their copy of the dataset.
 
     Args:
         loader: a `PrefetchLoader`, or the `DataLoader` that `create_loader` returns without one.
@@ -152,7 +155,8 @@ def crop_loader(
     prefetches = isinstance(loader, PrefetchLoader)
     if on_device and not prefetches:
         raise ValueError("Expected a loader with `use_prefetcher=True` for `on_device=True`.")
-    head, crop, tail = _insert(loader.dataset.transform, k, n, score, resize)
+    chain = loader.dataset.transform
+    head, crop, tail = _insert(chain, k, n, resize, score=score, subpixel=subpixel)
     if prefetches and any(isinstance(step, transforms.Normalize) for step in tail):
         raise ValueError(
             "Expected a transform made with `use_prefetcher=True`, as fast_collate truncates the "
@@ -214,14 +218,14 @@ def _insert(
     chain: Any,
     k: int | Sequence[int] | None,
     n: int | Sequence[int] | None,
-    score: str | Score,
     resize: bool,
+    **options: Any,
 ) -> tuple[Chain, Chain, Chain]:
     """The chain up to the field, the crop by RICS with its resize, and the rest of the chain."""
     place = _place(chain)
     first, center = copy(chain.transforms[place - 1]), copy(chain.transforms[place])
     size = _pair(center.size)
-    crop = RICSCrop(size if k is None else k, score=score)
+    crop = RICSCrop(size if k is None else k, **options)
     center.size = _default_field(crop.k, size, first.size) if n is None else _pair(n)
     if any(side > limit for side, limit in zip(crop.k, center.size, strict=True)):
         raise ValueError(f"Expected `k` to be at most `n` {center.size}, but got {crop.k}.")

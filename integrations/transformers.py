@@ -56,6 +56,7 @@ class RICSKwargs(TypedDict, total=False):
 
     rics_k: int | list[int] | tuple[int, ...] | None
     rics_score: str | dict[str, Any]
+    rics_subpixel: bool
 
 
 class RICSImageProcessorMixin(TorchvisionBackend):
@@ -79,21 +80,24 @@ class RICSImageProcessorMixin(TorchvisionBackend):
         rics_k: side of the crop in pixels, or (height, width); None leaves the stock processor.
         rics_score: a registered name (`list_scores`), or a dict of the arguments of `get_score`,
             such as ``{"name": "lattice", "patch": "hash"}``, as processors are saved as JSON.
+        rics_subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`.
 
-    Both are also arguments of a call, for this call alone.
+    All are also arguments of a call, for this call alone.
 
     Warns:
         UserWarning: for a `rics_k` that is as large as the field, of which no other crop can be
             chosen: nothing is protected.
 
     Raises:
-        TypeError: for a `rics_k` or `rics_score` of another type.
-        ValueError: for an unknown score, a `rics_k` larger than the field, annotations beside the
-            images (they would not follow), or a processor that normalises in a way of its own.
+        TypeError: for a `rics_k`, `rics_score` or `rics_subpixel` of another type.
+        ValueError: for an unknown score, one that is not smooth beside `rics_subpixel`, a `rics_k`
+            larger than the field, annotations beside the images (they would not follow), or a
+            processor that normalises in a way of its own.
     """
 
     rics_k: int | list[int] | tuple[int, ...] | None = None
     rics_score: str | dict[str, Any] = "lattice"
+    rics_subpixel: bool = False
 
     _crop: RICSCrop | None = None
     _cropped: int
@@ -113,7 +117,7 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.rics_k is not None:
-            crop = _rics_crop(self.rics_k, self.rics_score)  # refuses early
+            crop = _rics_crop(self.rics_k, self.rics_score, self.rics_subpixel)  # refuses early
             _warn_unless_smaller(crop.k, self.crop_size if self.do_center_crop else self.size)
 
     def to_json_file(self, json_file_path: Any) -> None:
@@ -141,13 +145,19 @@ class RICSImageProcessorMixin(TorchvisionBackend):
         return super().rescale_and_normalize(images, *args, **kwargs)
 
     def _preprocess(
-        self, images: Any, *args: Any, rics_k: Any = None, rics_score: Any = None, **kwargs: Any
+        self,
+        images: Any,
+        *args: Any,
+        rics_k: Any = None,
+        rics_score: Any = None,
+        rics_subpixel: Any = False,
+        **kwargs: Any,
     ) -> Any:
         if rics_k is None:
             return super()._preprocess(images, *args, **kwargs)
         # The crop of this call must not be seen by calls in other threads.
         one_call = copy(self)
-        one_call._crop, one_call._cropped = _rics_crop(rics_k, rics_score), 0
+        one_call._crop, one_call._cropped = _rics_crop(rics_k, rics_score, rics_subpixel), 0
         output = super(RICSImageProcessorMixin, one_call)._preprocess(images, *args, **kwargs)
         if one_call._cropped != len(images):
             raise ValueError(
@@ -158,15 +168,15 @@ class RICSImageProcessorMixin(TorchvisionBackend):
         return output
 
 
-def _rics_crop(k: Any, score: Any) -> RICSCrop:
+def _rics_crop(k: Any, score: Any, subpixel: Any) -> RICSCrop:
     if isinstance(score, dict):
-        return RICSCrop(k, score=get_score(**score))
+        return RICSCrop(k, score=get_score(**score), subpixel=subpixel)
     if not isinstance(score, str):
         raise TypeError(
             "Expected `rics_score` to be a registered name or a dict of get_score's arguments, as "
             f"processors are saved as JSON, but got {score!r}."
         )
-    return RICSCrop(k, score=score)
+    return RICSCrop(k, score=score, subpixel=subpixel)
 
 
 def _warn_unless_smaller(k: tuple[int, int], field: Any) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from rics_transforms import RICSCrop, Score, locate
+from rics_transforms import RICSCrop, Score, locate, rics_crop
 
 timm = pytest.importorskip("timm")
 from timm.data import create_loader, resolve_data_config  # noqa: E402, once timm is there
@@ -82,6 +82,26 @@ def test_every_score_chooses_the_crop_that_locate_chooses(
     for image in images:
         field = field_of(image, 109, 109, mode)
         assert torch.equal(transform(image), crop_of(field, 96, every_score))
+
+
+def test_subpixel_crops_are_those_of_the_core(
+    every_score: Score, images: list[PIL.Image.Image]
+) -> None:
+    options: Any = {"score": every_score, "subpixel": True}
+    if not every_score.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            create_transform(data_config(), **options)
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            crop_loader(loader_of(images), **options)
+        return
+    fields = torch.stack([field_of(image, 109, 109, "center") for image in images])
+    expected = rics_crop(fields, 96, **options)
+    transform = create_transform(data_config(), use_prefetcher=True, **options)
+    assert torch.equal(torch.stack([transform(image) for image in images]), expected)
+    in_workers = crops_of(crop_loader(loader_of(images), **options))
+    on_device = crops_of(crop_loader(loader_of(images), on_device=True, **options))
+    assert torch.equal(in_workers, on_device)
+    torch.testing.assert_close(on_device, normalized(expected))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rics_transforms import Lattice, get_score, list_scores, locate
+from rics_transforms import Lattice, get_score, list_scores, locate, rics_crop
 
 transformers = pytest.importorskip("transformers")
 from transformers import AutoImageProcessor  # noqa: E402
@@ -98,6 +98,25 @@ def test_every_score_chooses_the_crop_that_locate_chooses(score: Any, images: li
     assert torch.equal(pixels(processor, images), torch.stack(expected))
 
 
+@pytest.mark.parametrize("score", SCORES, ids=str)
+def test_subpixel_crops_are_those_of_the_core(score: Any, images: list[Tensor]) -> None:
+    options = get_score(**score) if isinstance(score, dict) else get_score(score)
+    arguments: dict[str, Any] = {"rics_k": 64, "rics_score": score, "rics_subpixel": True}
+    if not options.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            RICSViT(size=FIELD, **arguments)
+        return
+    raw: dict[str, Any] = {"do_rescale": False, "do_normalize": False}
+    stock = ViTImageProcessor(size=FIELD)
+    fields = pixels(stock, images, **raw)
+    crops = rics_crop(fields, 64, score=options, subpixel=True)
+    processor = RICSViT(size=FIELD, **arguments)
+    assert torch.equal(pixels(processor, images, **raw), crops)
+    expected = pixels(stock, list(crops), do_resize=False)
+    assert torch.equal(pixels(processor, images), expected)
+    assert torch.equal(pixels(RICSViT(size=FIELD), images, **arguments), expected)
+
+
 def test_a_batch_is_cropped_like_its_images(images: list[Tensor]) -> None:
     processor = RICSCLIP(size=100, crop_size=96, rics_k=64)
     single = torch.cat([pixels(processor, image) for image in images])
@@ -161,6 +180,8 @@ def test_arguments_of_another_type_are_refused(images: list[Tensor]) -> None:
         RICSViT(rics_k="64")
     with pytest.raises(TypeError, match="Expected `rics_score` to be a registered name or a dict"):
         RICSViT(rics_k=64, rics_score=Lattice())
+    with pytest.raises(TypeError, match="Expected `subpixel` to be True or False"):
+        RICSViT(rics_k=64, rics_subpixel="yes")
     for wrong in ({"rics_k": "64"}, {"rics_score": Lattice()}, {"rics_p": 1}):
         with pytest.raises(Exception, match="rics_|`k`"):  # transformers 5 checks types itself
             pixels(RICSViT(rics_k=64), images[0], **wrong)
@@ -226,8 +247,12 @@ def test_processors_on_pil_are_refused() -> None:
 # --- saving and loading --------------------------------------------------------------------------
 
 
-def test_a_saved_processor_crops_alike(tmp_path: Path, images: list[Tensor]) -> None:
-    processor = RICSCLIP(rics_k=(60, 64), rics_score={"name": "lattice", "patch": "hash"})
+@pytest.mark.parametrize(("patch", "subpixel"), [("hash", False), ("saliency", True)])
+def test_a_saved_processor_crops_alike(
+    patch: str, subpixel: bool, tmp_path: Path, images: list[Tensor]
+) -> None:
+    score = {"name": "lattice", "patch": patch}
+    processor = RICSCLIP(rics_k=(60, 64), rics_score=score, rics_subpixel=subpixel)
     processor.save_pretrained(tmp_path)
     expected = pixels(processor, images[0])
     for loaded in (
@@ -235,7 +260,7 @@ def test_a_saved_processor_crops_alike(tmp_path: Path, images: list[Tensor]) -> 
         AutoImageProcessor.from_pretrained(tmp_path),
         pickle.loads(pickle.dumps(processor)),
     ):
-        assert type(loaded) is RICSCLIP
+        assert type(loaded) is RICSCLIP and loaded.rics_subpixel is subpixel
         assert loaded.to_dict() | {"rics_k": [60, 64]} == processor.to_dict() | {"rics_k": [60, 64]}
         assert torch.equal(pixels(loaded, images[0]), expected)
     assert AutoImageProcessor.from_pretrained(tmp_path, rics_k=50).rics_k == 50
