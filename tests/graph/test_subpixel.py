@@ -1,0 +1,41 @@
+"""Crops between the pixels in graphs: the places and pixels of eager mode, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rics_transforms import RICSCrop
+from rics_transforms.graph import export
+
+from ..conftest import SHIFTS, random_image
+from .runners import check, load_onnx, zoo_images
+
+N, K = 48, 40
+
+
+@pytest.mark.slow
+def test_onnx_equals_eager(tmp_path: Path, photos: Tensor) -> None:
+    pytest.importorskip("onnxscript")
+    transform = RICSCrop(K, subpixel=True)
+    path = tmp_path / "crop.onnx"
+    assert export(transform, path, n=N).verified > 0
+    run = load_onnx(path)
+    for images in (zoo_images(), photos, random_image(9, 3, N, N), photos[:0]):
+        check(run, transform, images[..., :N, :N].contiguous())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shifts", SHIFTS)
+def test_one_compiled_graph_equals_eager(shifts: Any, photos: Tensor) -> None:
+    transform = RICSCrop(K, shifts=shifts, subpixel=True)
+    counter = torch._dynamo.testing.CompileCounterWithBackend("eager")
+    compiled = torch.compile(transform, fullgraph=True, dynamic=True, backend=counter)
+    for images in (photos, random_image(3, 3, N, N), zoo_images()):
+        seen = images[..., :N, :N].contiguous()
+        assert torch.equal(compiled(seen), transform(seen))
+    assert counter.frame_count == 1
