@@ -4,12 +4,16 @@
 every one, so that no version changes crops silently. `python -m tests.vectors` in the root of the
 repository writes the file anew, with the cases of `cases`: only for a release whose changelog says
 which crops change, and why.
+
+Origins are (top, left) in pixels. Cases with ``"subpixel": true`` have them in 1/64 px, and the
+`digest` of the crop, which is resampled there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ import torch
 from torch import Tensor
 
 import rics_transforms
+from rics_transforms.engine.geometry import UNIT
 
 PATH = Path(__file__).with_name("vectors.json")
 
@@ -34,6 +39,9 @@ SCORES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("random", {"seed": 7}),
     ("saliency", {}),
 )
+SMOOTH = tuple(case for case in SCORES if rics_transforms.get_score(case[0], **case[1]).smooth)
+"""Those that have peaks between the pixels."""
+
 SIZES = (
     ((24, 24), (24, 24)),
     ((40, 40), (28, 28)),
@@ -73,9 +81,16 @@ def _byte(index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def cases() -> Iterator[dict[str, Any]]:
     """What is asked: images by their numbers, and a score, a crop size and a kind of shifts."""
-    seed = 0
+    whole = list(_cases(SCORES, 0))
+    yield from whole
+    for case in _cases(SMOOTH, len(whole)):
+        yield {**case, "subpixel": True}
+
+
+def _cases(scores: Sequence[tuple[str, dict[str, Any]]], seed: int) -> Iterator[dict[str, Any]]:
+    """All sizes, textures and kinds of shifts with each of the scores; images after `seed`."""
     for (n, k), (block, noise), shifts in product(SIZES, TEXTURES, ("realistic", "cyclic")):
-        for score, options in SCORES:
+        for score, options in scores:
             if options.get("order") and any(2 * (i - c + 1) > i for i, c in zip(n, k, strict=True)):
                 continue  # no patch is left
             seed += 1
@@ -89,17 +104,38 @@ def picture(case: dict[str, Any]) -> Tensor:
 
 
 def origin(case: dict[str, Any], images: Tensor) -> list[int]:
-    """(top, left) of the crop that the package chooses."""
+    """(top, left) of the crop that the package chooses, of every image."""
+    found = rics_transforms.locate(images, case["k"], **_rule(case))
+    unit = UNIT if case.get("subpixel") else 1
+    origins: list[int] = (unit * found).to(torch.int64).tolist()
+    return origins
+
+
+def digest(case: dict[str, Any], image: Tensor) -> str:
+    """Of the crop that the package cuts out of a uint8 image: 16 digits of SHA-256.
+
+    It is that of the crop's bytes row by row, the channels of a pixel next to each other.
+    """
+    crop = rics_transforms.rics_crop(image, case["k"], **_rule(case))
+    return hashlib.sha256(crop.movedim(0, -1).contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _rule(case: dict[str, Any]) -> dict[str, Any]:
+    """How the crop of a case is chosen, as arguments."""
     score = rics_transforms.get_score(case["score"], **case["options"])
-    found: list[int] = rics_transforms.locate(
-        images, case["k"], score=score, shifts=case["shifts"]
-    ).tolist()
-    return found
+    return {"score": score, "shifts": case["shifts"], "subpixel": case.get("subpixel", False)}
+
+
+def answers(case: dict[str, Any]) -> dict[str, Any]:
+    """What the file adds to a case."""
+    image = picture(case)
+    found: dict[str, Any] = {"origin": origin(case, image)}
+    return {**found, "digest": digest(case, image)} if case.get("subpixel") else found
 
 
 def main() -> None:
     """Write the file: one case per line."""
-    lines = [json.dumps({**case, "origin": origin(case, picture(case))}) for case in cases()]
+    lines = [json.dumps({**case, **answers(case)}) for case in cases()]
     PATH.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8", newline="\n")
 
 
