@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
+
+from rics_transforms.engine.resampling import resample
 
 from .chromium import Page
 
@@ -26,7 +29,7 @@ body {{ margin: 1rem auto; max-width: 60rem; padding: 0 0.75rem }}</style></head
 
 IDLE = "document.querySelector('#rics-playground')?.ariaBusy === 'false'"
 
-Place = tuple[int, int]
+Place = tuple[float, float]
 
 
 def write(folder: Path) -> Path:
@@ -50,7 +53,7 @@ def module(name: str) -> Any:
 
 def run(page: Page, function: str, *arguments: Any) -> Any:
     """Call an async function in the page, after loading the playground's modules."""
-    names = ("hashing", "image", "scores", "selection", "theory")
+    names = ("camera", "hashing", "image", "peaks", "resampling", "scores", "selection", "theory")
     modules = ", ".join(f"...await import('/{name}.js')" for name in names)
     listed = ", ".join(json.dumps(argument) for argument in arguments)
     return page.evaluate(
@@ -65,21 +68,63 @@ def photo(site: Path, name: str) -> Tensor:
 
 
 def cut(image: Tensor, place: Place, n: int) -> Tensor:
-    return image[:, place[0] : place[0] + n, place[1] : place[1] + n]
+    top, left = map(int, place)
+    return image[:, top : top + n, left : left + n]
 
 
 def shown(image: Tensor, place: Place, n: int, shifts: str) -> Tensor:
     """The window of n x n at a place; a cyclic one is the photograph's middle, turned."""
     if shifts != "cyclic":
         return cut(image, place, n)
+    top, left = map(int, place)
+    return middle(image, n).roll((-top, -left), (-2, -1))
+
+
+def middle(image: Tensor, n: int) -> Tensor:
     top, left = ((side - n) // 2 for side in image.shape[1:])
-    return cut(image, (top, left), n).roll((-place[0], -place[1]), (-2, -1))
+    return cut(image, (top, left), n)
+
+
+def shown_by_halves(image: Tensor, place: Place, n: int, shifts: str) -> Tensor:
+    """The window where photographs move by half pixels: means of 2 x 2 of twice as many pixels."""
+    if shifts == "cyclic":
+        scene = enlarge(middle(image, n), cyclic=True)
+        down, right = (-int(2 * along) for along in place)
+        view = scene.roll((down, right), (-2, -1))
+    else:
+        top, left = (int(2 * along) for along in place)
+        scene = enlarge(image, cyclic=False)
+        view = scene[:, top : top + 2 * n, left : left + 2 * n]
+    return exposed(view)
+
+
+def exposed(scene: Tensor) -> Tensor:
+    """The means of 2 x 2 pixels, rounded, halves up."""
+    height, width = (side // 2 for side in scene.shape[1:])
+    total = scene[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).int().sum((2, 4))
+    return ((total + 2) >> 2).to(torch.uint8)
+
+
+def enlarge(image: Tensor, *, cyclic: bool) -> Tensor:
+    """Twice as many rows and columns, a quarter of a pixel to both sides of the old ones."""
+    large = image.new_empty((len(image), 2 * image.shape[1], 2 * image.shape[2]))
+    for y, x in product((0, 1), repeat=2):
+        place = torch.tensor([[32 * y - 16, 32 * x - 16]])
+        size = (image.shape[1], image.shape[2])
+        large[:, y::2, x::2] = resample(image[None], place, size, cyclic=cyclic)[0]
+    return large
 
 
 def as_rgba(image: Tensor) -> str:
     """The bytes of `ImageData`, in base64."""
-    opaque = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)
-    return base64.b64encode(opaque.contiguous().numpy().tobytes()).decode()
+    return base64.b64encode(bytes(opaque(image))).decode()
+
+
+def opaque(image: Tensor) -> list[int]:
+    """The bytes of `ImageData`."""
+    pixels = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)
+    values: list[int] = pixels.flatten().tolist()
+    return values
 
 
 DECODE = """({ data, n }) => ({
@@ -97,6 +142,8 @@ def choose(page: Page, **values: str) -> None:
               const control = list instanceof RadioNodeList
                 ? [...list].find((one) => one.value === {value!r}) : list;
               if (control.type === 'radio') return control.click();
+              if (control.type === 'checkbox') return control.checked === ({value!r} === 'on')
+                || control.click();
               control.value = {value!r};
               for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
             }})()"""

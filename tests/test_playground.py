@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
-from rics_transforms import get_score, locate, theory
+from rics_transforms import get_score, locate, rics_crop, theory
 from rics_transforms.engine.exact import integer_image
 from rics_transforms.engine.geometry import Geometry
 from rics_transforms.engine.maps import patch_map
+from rics_transforms.engine.peaks import fit
+from rics_transforms.engine.resampling import resample
 from rics_transforms.engine.scores import complete_levels, mexican_hat_factors
 
 from . import chromium, playground, reference, vectors
@@ -29,13 +32,20 @@ from .playground import (
     as_rgba,
     choose,
     cut,
+    enlarge,
+    exposed,
+    opaque,
     pair,
     photo,
     run,
     shown,
+    shown_by_halves,
     stage_box,
     text,
 )
+
+SMOOTH = ("lattice", "mexican_hat", "saliency")
+
 
 # --- the page ------------------------------------------------------------------------------------
 
@@ -104,14 +114,14 @@ def test_origins_on_photographs(page: Page, site: Path) -> None:
     assert found == expected
 
 
-def test_conformance_vectors(page: Page) -> None:
-    """Those that the page can express: square images, and scores without options."""
+def conformance(subpixel: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those vectors that the page can express, square and without options; and what to ask it."""
     cases = [
         case
         for case in json.loads(vectors.PATH.read_text(encoding="utf-8"))
         if not case["options"] and case["n"][0] == case["n"][1] and case["k"][0] == case["k"][1]
+        if case.get("subpixel", False) == subpixel
     ]
-    assert {(case["score"], case["shifts"]) for case in cases} == set(product(SCORES, SHIFTS))
     asked = [
         {
             "data": as_rgba(vectors.picture(case)),
@@ -122,7 +132,21 @@ def test_conformance_vectors(page: Page) -> None:
         }
         for case in cases
     ]
+    return cases, asked
+
+
+def test_conformance_vectors(page: Page) -> None:
+    cases, asked = conformance(subpixel=False)
+    assert {(case["score"], case["shifts"]) for case in cases} == set(product(SCORES, SHIFTS))
     assert locate_all(page, asked) == [case["origin"] for case in cases]
+
+
+def test_conformance_vectors_between_the_pixels(page: Page) -> None:
+    cases, asked = conformance(subpixel=True)
+    assert {(case["score"], case["shifts"]) for case in cases} == set(product(SMOOTH, SHIFTS))
+    found = crop_all(page, asked)
+    assert [origin for origin, _ in found] == [case["origin"] for case in cases]
+    assert [digest for _, digest in found] == [case["digest"] for case in cases]
 
 
 def test_origins_on_degenerate_images(page: Page) -> None:
@@ -145,6 +169,94 @@ def locate_all(page: Page, cases: list[dict[str, Any]]) -> Any:
           new m.Selector(image.n, k, m.SCORES[score], cyclic).locate(({DECODE})(image)).origin)""",
         cases,
     )
+
+
+def crop_all(page: Page, cases: list[dict[str, Any]]) -> Any:
+    """The origins in 1/64 px that the page chooses between the pixels, and digests of the crops."""
+    return run(
+        page,
+        f"""(cases) => Promise.all(cases.map(async ({{ k, score, cyclic, ...image }}) => {{
+          const window = ({DECODE})(image);
+          const selector = new m.Selector(image.n, k, m.SCORES[score], cyclic, true);
+          const {{ origin }} = selector.locate(window);
+          const bytes = selector.cut(window, origin).data.filter((_, i) => i % 4 < 3);
+          const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+          const digits = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0"));
+          return [origin.map((place) => 64 * place), digits.join("").slice(0, 16)];
+        }}))""",
+        cases,
+    )
+
+
+def test_places_and_crops_between_the_pixels_on_degenerate_images(page: Page) -> None:
+    """Plateaus, ridges and ties, which have heights of peaks in common; and patches too small."""
+    sizes = [(24, 20), (24, 9), (23, 12), (24, 24), (20, 3)]
+    asked, expected = [], []
+    for name, score, shifts, (n, k) in product(reference.ZOO, SMOOTH, SHIFTS, sizes):
+        image = reference.zoo_image(name, n, n)
+        cyclic = shifts == "cyclic"
+        asked.append({"data": as_rgba(image), "n": n, "k": k, "score": score, "cyclic": cyclic})
+        case = {"k": k, "score": score, "options": {}, "shifts": shifts, "subpixel": True}
+        expected.append([vectors.origin(case, image), vectors.digest(case, image)])
+    assert crop_all(page, asked) == expected
+
+
+@pytest.mark.parametrize("bits", [1, 10, 20, 31, 41])
+def test_peaks(page: Page, bits: int) -> None:
+    """The fit alone, to scores of any size: peaked, flat, and of both signs."""
+    generator = torch.Generator().manual_seed(bits)
+    scores = torch.randint(-(2**bits), 2**bits, (9, 3000), generator=generator)
+    scores[4] = scores.amax(0)
+    scores[:, :1000] = scores[4, :1000] - (scores[4, :1000] - scores[:, :1000]) // 2**10
+    found = run(
+        page,
+        "(all) => all.map((nine) => Object.values(m.fit(nine)))",
+        scores.T.tolist(),
+    )
+    assert found == torch.stack(fit(list(scores))).T.tolist()
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_resampling(page: Page, cyclic: bool) -> None:
+    """Extreme bytes at every fraction, over all borders."""
+    image = 255 * (random_image(3, 11, 11) > 127).to(torch.uint8)
+    places = [[64 * y + fraction, 64 * y + 63 - fraction] for y in (0, 5) for fraction in range(64)]
+    places += [] if cyclic else [[-32, 7 * 64 + 31]]
+    found = run(
+        page,
+        f"""(image, places, cyclic) => places.map((place) =>
+          Array.from(m.resample(({DECODE})(image), place, 4, 5, cyclic).data))""",
+        {"data": as_rgba(image), "n": 11},
+        places,
+        cyclic,
+    )
+    images = image[None].expand(len(places), -1, -1, -1)
+    crops = resample(images, torch.tensor(places), (4, 5), cyclic=cyclic)
+    assert found == [opaque(crop) for crop in crops]
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_camera(page: Page, cyclic: bool) -> None:
+    """A scene at twice the resolution, and what a sensor sees of it."""
+    image = random_image(3, 14, 14)
+    large, *views = run(
+        page,
+        f"""(image, cyclic) => {{
+          const scene = m.enlarge(({DECODE})(image), cyclic);
+          const moves = [[0, 0], [0, 1], [1, 0], [1, 1]];
+          return [scene, ...moves.map((move) => m.expose(scene, move, cyclic))]
+            .map(({{ data, height }}) => [height, Array.from(data)]);
+        }}""",
+        {"data": as_rgba(image), "n": 14},
+        cyclic,
+    )
+    assert large == [28, opaque(enlarge(image, cyclic=cyclic))]
+    for (down, right), view in zip(product((0, 1), repeat=2), views, strict=True):
+        if cyclic:
+            seen = shown_by_halves(image, (down / 2, right / 2), 14, "cyclic")
+        else:
+            seen = exposed(enlarge(image, cyclic=False)[:, down:, right:])
+        assert view == [seen.shape[1], opaque(seen)]
 
 
 @pytest.mark.parametrize("shifts", SHIFTS)
@@ -287,6 +399,85 @@ def test_every_score_while_dragged(page: Page, site: Path, score: str, shifts: s
     print(f"answered in {latencies[20]:.1f} ms (median), {latencies[-1]:.1f} ms (most)")
 
 
+def crop_shown(page: Page, part: str) -> list[int]:
+    """The pixels of a crop on the page."""
+    found: list[int] = page.evaluate(
+        f"""(() => {{
+          const canvas = document.querySelector("[data-part={part}]"), k = canvas.width;
+          return Array.from(canvas.getContext("2d").getImageData(0, 0, k, k).data);
+        }})()"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("score", SMOOTH)
+def test_half_pixels(page: Page, site: Path, score: str, shifts: str) -> None:
+    """Each picture on the way is the package's crop between the pixels."""
+    image, n, k = photo(site, "coffee"), 200, 170
+    choose(page, photo="coffee", n=str(n), k=str(k), score=score, shifts=shifts)
+    choose(page, between="on", halves="on")
+    rule: dict[str, Any] = {"score": score, "shifts": shifts, "subpixel": True}
+    start = pair(page, "place")
+    x, y, unit = stage_box(page)
+    page.mouse("Pressed", x, y)
+    for step in range(1, 9):
+        page.mouse("Moved", x + step * unit / 2, y - 5 * step * unit / 2)
+        page.next_frame()
+        place = pair(page, "place")
+        assert place == (start[0] + 5 * step / 2, start[1] - step / 2)
+        window = shown_by_halves(image, place, n, shifts)
+        origin = locate(window, k, **rule)
+        assert list(pair(page, "origin")) == origin.tolist()
+        words = re.findall(r"-?\d+\.\d\d", text(page, "rics-origin"))
+        assert [float(word) for word in words] == pytest.approx(origin.tolist(), abs=0.0051)
+        assert crop_shown(page, "rics") == opaque(rics_crop(window, k, **rule))
+    page.mouse("Released", x, y)
+
+
+@pytest.mark.parametrize("shifts", SHIFTS)
+def test_crops_between_the_pixels_stay(page: Page, shifts: str) -> None:
+    """Under moves by half a pixel those on whole pixels do not, and their pixels change more."""
+    choose(page, photo="chelsea", shifts=shifts, halves="on")
+    kept, changes = {}, {}
+    for between in ("off", "on"):
+        choose(page, between=between)
+        page.evaluate("document.querySelector('[data-part=stage]').focus()")
+        seen = []
+        for _ in range(10):
+            page.press("ArrowRight")
+            verdict = text(page, "verdict").split("RICS crop")[1]
+            seen.append(float(re.findall(r"by ([\d.]+)", verdict)[0]))
+        kept[between], changes[between] = int(text(page, "rics-kept")), np.median(seen)
+    assert int(text(page, "centre-kept")) == 0
+    assert kept["off"] <= 5
+    assert kept["on"] >= 9
+    assert changes["on"] < changes["off"] / 3
+    assert text(page, "theory-share") == text(page, "theory-kept") == "\N{EN DASH}"
+
+
+def test_only_smooth_scores_have_peaks_between_the_pixels(page: Page) -> None:
+    disabled = "document.querySelector('[name=between]').disabled"
+    hidden = "document.querySelector('[data-part=not-smooth]').hidden"
+    choose(page, between="on")
+    for score in SCORES:
+        choose(page, score=score)
+        smooth = score in SMOOTH
+        assert (page.evaluate(disabled), page.evaluate(hidden)) == (not smooth, smooth)
+        assert ("." in text(page, "rics-origin")) == smooth
+
+
+def test_magnified_crops(page: Page, site: Path) -> None:
+    """The middle of the crop, pixel by pixel."""
+    choose(page, magnify="on")
+    window = cut(photo(site, "astronaut"), pair(page, "place"), 256)
+    top, left = map(int, pair(page, "origin"))
+    assert crop_shown(page, "rics") == opaque(
+        window[:, top + 98 : top + 126, left + 98 : left + 126]
+    )
+    assert crop_shown(page, "centre") == opaque(window[:, 114:142, 114:142])
+
+
 def test_keyboard(page: Page) -> None:
     """The stage is reached with Tab, shows it, and moves the photograph by 1 or 10 pixels."""
     start = pair(page, "place")
@@ -390,7 +581,7 @@ def test_needs_nothing_from_outside(page: Page, server: tuple[str, list[str]]) -
 
 def test_every_control_has_a_label(page: Page) -> None:
     controls = "[...document.querySelectorAll('#rics-playground :is(input, select)')]"
-    assert page.evaluate(f"{controls}.length") == 8
+    assert page.evaluate(f"{controls}.length") == 11
     unnamed = page.evaluate(
         f"{controls}.filter((one) => !one.labels.length).map((one) => one.name)"
     )

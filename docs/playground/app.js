@@ -6,7 +6,7 @@
 
 import { COLOURS, drawCrop, drawStage, stageSide } from "./draw.js";
 import { Experiment } from "./experiment.js";
-import { canvasOf, read } from "./image.js";
+import { canvasOf, meanDifference, read } from "./image.js";
 import { SCORES } from "./scores.js";
 import { robustnessBound, robustnessLimit } from "./theory.js";
 
@@ -29,6 +29,8 @@ let photo;
 let experiment;
 /** @type {HTMLCanvasElement} */
 let scene;
+/** @type {Experiment["crops"]} */
+let crops;
 /** @type {Promise<Blob>} */
 let wanted;
 let slowest = 0;
@@ -37,12 +39,14 @@ let slowest = 0;
 
 /** @returns {import("./experiment.js").Settings} */
 function settings() {
-  const values = new FormData(form);
+  const values = new FormData(form); // without what is disabled
   return {
     n: Number(values.get("n")),
     k: Number(values.get("k")),
     score: String(values.get("score")),
     cyclic: values.get("shifts") === "cyclic",
+    between: values.has("between"),
+    halves: values.has("halves"),
   };
 }
 
@@ -54,6 +58,8 @@ function settings() {
 function restart(place) {
   form.k.max = form.n.value; // the browser moves k along
   for (const name of ["n", "k"]) part(name).textContent = form[name].value;
+  form.between.disabled = !SCORES[form.score.value].smooth;
+  part("not-smooth").hidden = !form.between.disabled;
   experiment = new Experiment(photo, settings(), place);
   scene = canvasOf(experiment.scene);
   slowest = 0;
@@ -70,25 +76,45 @@ function restart(place) {
  * @param {Event} event
  */
 function move(place, event) {
-  const before = { ...experiment.counts };
+  const before = crops;
   if (!experiment.moveTo(place)) return;
   draw();
-  const kept = (/** @type {"centre" | "rics"} */ name) =>
-    experiment.counts[name] > before[name] ? "kept" : "changed";
-  part("verdict").textContent = `Centre crop: ${kept("centre")}. RICS crop: ${kept("rics")}.`;
+  const what = (/** @type {"centre" | "rics"} */ name) => compare(before[name], crops[name]);
+  part("verdict").textContent = `Centre crop: ${what("centre")}. RICS crop: ${what("rics")}.`;
   const latency = performance.now() - event.timeStamp;
   slowest = Math.max(slowest, latency);
   const times = [latency, slowest].map((time) => `${time.toFixed(1)} ms`);
   part("latency").textContent = `Answered in ${times[0]}, at most ${times[1]} so far.`;
 }
 
+/**
+ * What a move did to a crop, in words.
+ *
+ * @typedef {{image: import("./image.js").Image, place: import("./experiment.js").Pair}} Crop
+ * @param {Crop} before
+ * @param {Crop} after
+ */
+function compare(before, after) {
+  const verdict = experiment.same(before.place, after.place) ? "kept" : "changed";
+  const { between, halves } = experiment.settings;
+  if (!between && !halves) return verdict;
+  const off = experiment.distance(before.place, after.place).toFixed(2);
+  const levels = meanDifference(before.image, after.image).toFixed(1);
+  return `${verdict} (${off} px off, pixels differ by ${levels})`;
+}
+
 // --- what is shown -------------------------------------------------------------------------------
 
 function draw() {
-  const { window, choice, centreOrigin, settings } = experiment;
+  const { choice, centreOrigin, settings } = experiment;
   drawStage(stage, experiment, scene, form.overlay.checked);
-  drawCrop(part("centre"), window, centreOrigin, settings.k);
-  drawCrop(part("rics"), window, choice.origin, settings.k);
+  crops = experiment.crops;
+  drawCrop(part("centre"), crops.centre.image, form.magnify.checked);
+  drawCrop(part("rics"), crops.rics.image, form.magnify.checked);
+  const inWords = (/** @type {number[]} */ origin, /** @type {number} */ digits) =>
+    `(${origin.map((value) => value.toFixed(digits)).join(", ")})`;
+  part("centre-origin").textContent = inWords(centreOrigin, 0);
+  part("rics-origin").textContent = inWords(choice.origin, settings.between ? 2 : 0);
   root.dataset.place = experiment.place.join();
   root.dataset.origin = choice.origin.join();
   count();
@@ -98,6 +124,10 @@ function count() {
   const { moves, ...kept } = experiment.counts;
   part("moves").textContent = String(moves);
   for (const [name, count] of Object.entries(kept)) {
+    if (name === "theory" && experiment.settings.halves) {
+      part("theory-kept").textContent = part("theory-share").textContent = "–";
+      continue;
+    }
     part(`${name}-kept`).textContent = name === "theory" ? count.toFixed(1) : String(count);
     part(`${name}-share`).textContent = moves ? percent(count / moves) : "–";
   }
@@ -105,17 +135,21 @@ function count() {
 
 /** What theory says for these settings. */
 function describe() {
-  const { n, k, score, cyclic } = experiment.settings;
+  const { n, k, score, cyclic, halves } = experiment.settings;
   const bounds = DELTAS.map((delta) => {
     const bound = percent(robustnessBound(n, k, delta, experiment.order));
     const limit = percent(robustnessLimit(n, k, delta));
     return `${bound} within ${delta} px (no rule can promise more than ${limit})`;
   });
-  part("theory").textContent = cyclic
+  const promise = cyclic
     ? "Theorem 2: every cyclic shift keeps the crop."
     : "With a pseudo-random score, the share of scenes whose crop no shift changes is at least " +
       `${bounds.join("; ")}.`;
-  part("caveat").hidden = cyclic || SCORES[score].pseudoRandom;
+  part("theory").textContent = halves
+    ? "The theorems speak of whole pixels. Here a crop counts as kept if it lies at the same " +
+      "place of the scene to a quarter of a pixel."
+    : promise;
+  part("caveat").hidden = cyclic || halves || SCORES[score].pseudoRandom;
 }
 
 /** @param {number} share */
@@ -163,8 +197,7 @@ function drag(down) {
   if (down.button !== 0) return;
   const from = experiment.place, scale = stageSide(experiment.settings.n) / stage.clientWidth;
   const follow = (/** @type {PointerEvent} */ event) => {
-    const dy = Math.round((event.clientY - down.clientY) * scale);
-    const dx = Math.round((event.clientX - down.clientX) * scale);
+    const dy = (event.clientY - down.clientY) * scale, dx = (event.clientX - down.clientX) * scale;
     move([from[0] - dy, from[1] - dx], event);
   };
   stage.setPointerCapture(down.pointerId);
@@ -178,7 +211,7 @@ function press(event) {
   const arrow = ARROWS[event.key];
   if (!arrow) return;
   event.preventDefault();
-  const [y, x] = experiment.place, step = event.shiftKey ? 10 : 1;
+  const [y, x] = experiment.place, step = event.shiftKey ? 10 : experiment.step;
   move([y + step * arrow[0], x + step * arrow[1]], event);
 }
 
@@ -206,10 +239,10 @@ form.own.addEventListener("change", () => {
   form.photo.selectedIndex = -1;
   show(Promise.resolve(form.own.files[0]), SHORT);
 });
-for (const name of ["n", "k", "score"]) {
+for (const name of ["n", "k", "score", "between", "halves"]) {
   form[name].addEventListener("input", () => restart(experiment.place));
 }
 for (const choice of form.shifts) choice.addEventListener("input", () => restart());
-form.overlay.addEventListener("input", draw);
+for (const name of ["overlay", "magnify"]) form[name].addEventListener("input", draw);
 for (const [name, colour] of Object.entries(COLOURS)) root.style.setProperty(`--${name}`, colour);
 showBundled();

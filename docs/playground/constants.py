@@ -9,7 +9,7 @@ import inspect
 from pathlib import Path
 
 from rics_transforms import Random, theory
-from rics_transforms.engine import exact, hashing, scores
+from rics_transforms.engine import exact, geometry, hashing, peaks, resampling, scores
 
 PATH = Path(__file__).with_name("constants.js")
 HEAD = "/** Constants of rics_transforms, written by constants.py. */\n\n"
@@ -27,8 +27,12 @@ def script() -> str:
         "PAPER_CROP": scores.PAPER_CROP,
         "MODULUS": Random().modulus,
         "MIN_PATCH": min_patch,
+        "UNIT": geometry.UNIT,
+        "REACH": peaks.REACH,
+        "DROP_BITS": peaks._BITS,
         **{name: f"{value:#x}n" for name, value in words.items()},
         "CHANNELS": f"[{', '.join(f'{hashing.channel_constant(c):#x}n' for c in range(3))}]",
+        "TAPS": list(map(list, resampling.taps())),
     }
     return HEAD + "".join(f"export const {name} = {value};\n" for name, value in values.items())
 

@@ -6,10 +6,12 @@
  * @typedef {import("./selection.js").Choice} Choice
  */
 
-import { canvasOf, context, cut, remainder } from "./image.js";
+import { canvasOf, context, remainder } from "./image.js";
 
 /** Pixels of the scene that the stage shows around the window. */
 const MARGIN = 36;
+/** How many times larger pixels are in a magnified crop. */
+const MAGNIFICATION = 8;
 export const COLOURS = { centre: "#e66100", rics: "#1a85ff" };
 
 /** Side of the stage in pixels of the scene. @param {number} n */
@@ -130,13 +132,16 @@ function heatMap(scores, side) {
 }
 
 /**
+ * A crop, or its middle so many times as large that its pixels can be told apart.
+ *
  * @param {HTMLCanvasElement} canvas
- * @param {Image} window
- * @param {readonly [number, number]} origin
- * @param {number} k
+ * @param {Image} crop
+ * @param {boolean} magnified
  */
-export function drawCrop(canvas, window, [top, left], k) {
-  if (canvas.width !== k) canvas.width = canvas.height = k;
-  const { data } = cut(window, top, left, k);
-  context(canvas).putImageData(new ImageData(/** @type {any} */ (data), k, k), 0, 0);
+export function drawCrop(canvas, crop, magnified) {
+  const shown = magnified ? Math.ceil(crop.height / MAGNIFICATION) : crop.height;
+  if (canvas.width !== shown) canvas.width = canvas.height = shown;
+  canvas.style.imageRendering = magnified ? "pixelated" : "";
+  const start = Math.floor((crop.height - shown) / 2);
+  context(canvas).drawImage(canvasOf(crop), -start, -start);
 }

@@ -32,6 +32,18 @@ export function cut(image, top, left, side) {
   return { data: new Uint8ClampedArray(to.buffer), height: side, width: side };
 }
 
+/**
+ * Mean absolute difference of two images of equal size over pixels and channels, in grey levels.
+ *
+ * @param {Image} a
+ * @param {Image} b
+ */
+export function meanDifference(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.data.length; i++) sum += Math.abs(a.data[i] - b.data[i]);
+  return sum / (3 * a.height * a.width); // alpha is the same everywhere
+}
+
 /** One number per pixel. @param {Image} image */
 function pixelsOf({ data }) {
   return new Uint32Array(data.buffer, data.byteOffset, data.length / 4);

@@ -8,6 +8,7 @@
  *   levels: (t: number) => Level[],
  *   order: (n: number, k: number) => number,
  *   pseudoRandom: boolean,
+ *   smooth: boolean,
  * }} Score
  */
 
@@ -79,25 +80,30 @@ export const SCORES = {
     levels: (t) => (t < 4 ? [HASH] : [HAT, HASH]),
     order: latticeOrder,
     pseudoRandom: false,
+    smooth: true,
   },
   hash: {
     levels: () => [HASH],
     order: () => 1,
     pseudoRandom: true,
+    smooth: false,
   },
   random: {
     levels: (t) => [random(t)],
     order: () => 1,
     pseudoRandom: true,
+    smooth: false,
   },
   mexican_hat: {
     levels: (t) => (t < 3 ? [HASH] : [...paperHatSigmas(t).map(paperHat), HASH]),
     order: () => 1,
     pseudoRandom: false,
+    smooth: true,
   },
   saliency: {
     levels: (t) => (t < 4 ? [HASH] : [SALIENCY, HASH]),
     order: () => 1,
     pseudoRandom: false,
+    smooth: true,
   },
 };

@@ -6,13 +6,18 @@
  * @typedef {import("./scores.js").Level} Level
  * @typedef {import("./scores.js").Score} Score
  * @typedef {import("./scores.js").Scores} Scores
- * @typedef {{n: number, k: number, t: number, positions: number, cyclic: boolean}} Geometry
- * @typedef {[top: number, left: number]} Origin
+ * @typedef {{
+ *   n: number, k: number, t: number, positions: number, cyclic: boolean, subpixel: boolean,
+ * }} Geometry
+ * @typedef {[top: number, left: number]} Origin  in pixels
  * @typedef {{origin: Origin, patch: number, scores: Scores, geometry: Geometry}} Choice
  */
 
+import { UNIT } from "./constants.js";
 import { contentHash } from "./hashing.js";
 import { cut, remainder } from "./image.js";
+import { fit } from "./peaks.js";
+import { resample } from "./resampling.js";
 import { patchSize } from "./theory.js";
 
 /** A score, made ready for windows of n x n pixels and crops of k x k. */
@@ -22,11 +27,12 @@ export class Selector {
    * @param {number} k
    * @param {Score} score
    * @param {boolean} cyclic  whether crops wrap around the borders
+   * @param {boolean} [subpixel]  whether to place crops between the pixels
    */
-  constructor(n, k, score, cyclic) {
+  constructor(n, k, score, cyclic, subpixel = false) {
     const t = patchSize(n, k, score.order(n, k));
     /** @type {Geometry} */
-    this.geometry = { n, k, t, positions: cyclic ? n : n - t + 1, cyclic };
+    this.geometry = { n, k, t, positions: cyclic ? n : n - t + 1, cyclic, subpixel };
     this.levels = score.levels(t);
   }
 
@@ -37,7 +43,7 @@ export class Selector {
   }
 
   /**
-   * The crop that the score selects: what `rics_transforms.locate` returns, bit for bit.
+   * Where the score selects a crop: what `rics_transforms.locate` returns, bit for bit.
    *
    * @param {Image} image
    * @param {(level: Level) => Scores} [map]  the image's scores, if they are known already
@@ -47,12 +53,28 @@ export class Selector {
     const { geometry } = this;
     for (const level of this.levels) {
       const scores = map(level);
-      const best = maxima(scores, geometry, level.nms);
+      const between = geometry.subpixel && level.nms;
+      const best = between ? highestPeaks(scores, geometry) : maxima(scores, geometry, level.nms);
       if (best.length === 0) continue;
       const patch = best.length === 1 ? best[0] : firstByContent(best, image, geometry);
-      return { origin: cropOf(patch, geometry), patch, scores, geometry };
+      const origin = between
+        ? placeOf(patch, fit(neighbours(scores, patch, geometry)), geometry)
+        : cropOf(patch, geometry);
+      return { origin, patch, scores, geometry };
     }
     throw new Error("Expected the last level to decide, but it found no maximum.");
+  }
+
+  /**
+   * The crop at an origin that `locate` found: what `rics_transforms.rics_crop` returns.
+   *
+   * @param {Image} image
+   * @param {Origin} origin
+   */
+  cut(image, [top, left]) {
+    const { k, cyclic, subpixel } = this.geometry;
+    if (!subpixel) return cut(image, top, left, k);
+    return resample(image, [UNIT * top, UNIT * left], k, k, cyclic);
   }
 }
 
@@ -85,6 +107,57 @@ function cropOf(patch, { n, k, t, positions, cyclic }) {
   const y = Math.floor(patch / positions), x = patch % positions;
   const centre = cyclic ? Math.floor((k - t) / 2) : 0, crops = cyclic ? n : n - k + 1;
   return [remainder(y - centre, crops), remainder(x - centre, crops)];
+}
+
+/**
+ * The same for the peak beside a patch: the crop moves along with it.
+ *
+ * @param {number} patch
+ * @param {import("./peaks.js").Peak} peak
+ * @param {Geometry} geometry
+ * @returns {Origin}
+ */
+function placeOf(patch, { down, across }, { n, k, t, positions, cyclic }) {
+  const y = UNIT * Math.floor(patch / positions) + down, x = UNIT * (patch % positions) + across;
+  if (t === k && !cyclic) return [y / UNIT, x / UNIT];
+  const centre = cyclic ? UNIT * Math.floor((k - t) / 2) : 0;
+  const room = UNIT * (cyclic ? n : n - k + 1), half = cyclic ? 0 : UNIT / 2;
+  const inside = (/** @type {number} */ place) => remainder(place - centre + half, room) - half;
+  return [inside(y) / UNIT, inside(x) / UNIT];
+}
+
+/**
+ * The local maxima with the highest peak, in raster order.
+ *
+ * @param {Scores} scores
+ * @param {Geometry} geometry
+ */
+function highestPeaks(scores, geometry) {
+  /** @type {number[]} */
+  let best = [];
+  let top = -Infinity;
+  for (let i = 0; i < scores.length; i++) {
+    if (!isLocalMaximum(scores, i, geometry)) continue;
+    const { height } = fit(neighbours(scores, i, geometry));
+    if (height > top) [best, top] = [[], height];
+    if (height === top) best.push(i);
+  }
+  return best;
+}
+
+/**
+ * The nine scores around a place that is not at the edge, row by row.
+ *
+ * @param {Scores} scores
+ * @param {number} i
+ * @param {Geometry} geometry
+ */
+function neighbours(scores, i, { positions }) {
+  const row = Math.floor(i / positions), column = i % positions;
+  return Float64Array.from({ length: 9 }, (_, step) => {
+    const y = remainder(row + Math.floor(step / 3) - 1, positions);
+    return Number(scores[y * positions + remainder(column + (step % 3) - 1, positions)]);
+  });
 }
 
 /**
