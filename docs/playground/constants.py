@@ -29,7 +29,7 @@ def script() -> str:
         "MIN_PATCH": min_patch,
         "UNIT": geometry.UNIT,
         "REACH": peaks.REACH,
-        "DROP_BITS": peaks._BITS,
+        "DROP_BITS": peaks.BITS,
         **{name: f"{value:#x}n" for name, value in words.items()},
         "CHANNELS": f"[{', '.join(f'{hashing.channel_constant(c):#x}n' for c in range(3))}]",
         "TAPS": list(map(list, resampling.taps())),

@@ -31,9 +31,9 @@ export function resample(image, [top, left], height, width, cyclic) {
     for (let y = 0; y < height; y++) {
       combineRows(line, image, rows.subarray(y), columns, channel, down);
       for (let x = 0; x < width; x++) {
-        let sum = 1 << 19;
+        let sum = 1 << 13;
         for (let tap = 0; tap < COUNT; tap++) sum += line[x + tap] * across[tap];
-        data[4 * (y * width + x) + channel] = sum >> 20; // clamped to bytes by the array
+        data[4 * (y * width + x) + channel] = sum >> 14; // clamped to bytes by the array
       }
     }
   }
@@ -56,7 +56,7 @@ function lines(start, count, length, cyclic) {
 }
 
 /**
- * Some rows of one channel into one, in 1/64 grey level.
+ * Some rows of one channel into one, in 1/4 grey level.
  *
  * @param {Int32Array} line  to be filled
  * @param {Image} image
@@ -66,12 +66,12 @@ function lines(start, count, length, cyclic) {
  * @param {number[]} taps
  */
 function combineRows(line, { data, width }, rows, columns, channel, taps) {
-  line.fill(1 << 7);
+  line.fill(1 << 9);
   for (let tap = 0; tap < COUNT; tap++) {
     const weight = taps[tap], row = rows[tap] * width;
     for (let x = 0; x < line.length; x++) {
       line[x] += data[4 * (row + columns[x]) + channel] * weight;
     }
   }
-  for (let x = 0; x < line.length; x++) line[x] >>= 8;
+  for (let x = 0; x < line.length; x++) line[x] >>= 10;
 }

@@ -22,7 +22,8 @@ REACH = 38
 """A peak lies at most so many parts beside its highest score, 0.6 px: further off, the nine scores
 would not be those of one smooth peak."""
 
-_BITS = 20  # of the differences, so that their products fit into 64 bits
+BITS = 20
+"""Of the differences between scores, so that products of them fit into 64 bits."""
 
 
 class Peaks(NamedTuple):
@@ -99,7 +100,7 @@ def fit(around: Sequence[Tensor]) -> Peaks:
     largest = drops[0]
     for drop in drops[1:]:
         largest = torch.maximum(largest, drop)
-    unit = largest.clamp(min=0) // 2**_BITS + 1
+    unit = largest.clamp(min=0) // 2**BITS + 1
     nw, n, ne, w, _, e, sw, s, se = (drop // unit for drop in drops)
     # At (y, x) the surface lies g_y y + g_x x - (h_yy y^2 + h_xx x^2) / 2 + h_xy x y above the
     # centre. These are 2 g_y and 2 g_x, h_yy and h_xx, which are 0 only where g is, and 4 h_xy.
