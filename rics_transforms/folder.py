@@ -25,6 +25,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +47,8 @@ from rics_transforms.data.files import (
     resize_shorter,
 )
 from rics_transforms.data.sources import Sources, as_paths, find_sources
-from rics_transforms.engine.scores import FunctionScore, Score, get_score
-from rics_transforms.transform import locate
+from rics_transforms.engine.scores import FunctionScore, Score, get_score, require_smooth
+from rics_transforms.transform import RICSCrop, locate
 
 CHOICES = ("png", "webp", "tif", "keep")
 
@@ -69,14 +71,14 @@ Progress = Callable[[int, int], None]
 class Origin(NamedTuple):
     """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels).
 
-    The last two say of which file: its size in bytes, and when it was modified (nanoseconds since
-    1970).
+    Top and left are floats for crops between the pixels, and ints for others. The last two say of
+    which file: its size in bytes, and when it was modified (nanoseconds since 1970).
     """
 
     path: str
     crop: str
-    top: int
-    left: int
+    top: float
+    left: float
     height: int
     width: int
     bytes: int
@@ -118,13 +120,15 @@ class Recipe:
     n: tuple[int, int] | None
     format: str
     max_pixels: int = MAX_PIXELS
+    subpixel: bool = False
 
     def settings(self) -> dict[str, Any]:
         """The settings that all runs into one folder must share."""
         score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
         n = None if self.n is None else list(self.n)
         mine = {"k": list(self.k), "score": score, "resize": self.resize, "n": n}
-        return {**mine, "format": self.format, "version": __version__}
+        more = {"subpixel": self.subpixel, "format": self.format, "version": __version__}
+        return {**mine, **more}
 
 
 class _Job(NamedTuple):
@@ -140,6 +144,7 @@ def crop_folder(
     k: int | Sequence[int],
     *,
     score: str | Score = "lattice",
+    subpixel: bool = False,
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
@@ -165,6 +170,8 @@ def crop_folder(
         target: folder for the crops: new, empty, or from an earlier run.
         k: side of the crop in pixels, or (height, width).
         score: a name, with options as in "lattice:order=2", or a `Score`.
+        subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`: they are resampled
+            there, from the colours of palettes, and origins are floats.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
         n: side of the centred window in pixels, or (height, width), in which RICS chooses.
             Default: the whole image.
@@ -191,13 +198,21 @@ def crop_folder(
         'noise.png.png'
     """
     target = Path(target)
-    recipe = recipe_of(k, score=score, resize=resize, n=n, format=format, max_pixels=max_pixels)
+    recipe = recipe_of(
+        k,
+        score=score,
+        subpixel=subpixel,
+        resize=resize,
+        n=n,
+        format=format,
+        max_pixels=max_pixels,
+    )
     processes = None if workers is None else as_int(workers, "workers", 1)
     names = find_sources(source, leave_out=target)
     places = [os.path.realpath(path) for path in as_paths(source)]
     origin = places[0] if len(places) == 1 else places
     _claim(target, {"source": origin, **recipe.settings()})
-    known = _read_origins(target)
+    known = _read_origins(target, float if recipe.subpixel else int)
     stale = [name for name in names if name in known and _has_changed(names[name], known[name])]
     for name in stale:
         (target / known.pop(name).crop).unlink(missing_ok=True)
@@ -214,6 +229,7 @@ def recipe_of(
     k: int | Sequence[int],
     *,
     score: str | Score = "lattice",
+    subpixel: bool = False,
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
@@ -232,7 +248,8 @@ def recipe_of(
     if side and room and side < min(room):
         raise ValueError(f"Expected `resize` to be at least `n` {room}, but got {side}.")
     limit = as_int(max_pixels, "max_pixels", 1)
-    return Recipe(size, get_score(score), side, room, format, limit)
+    rule = require_smooth(get_score(score), subpixel)
+    return Recipe(size, rule, side, room, format, limit, subpixel)
 
 
 def _worth(jobs: int) -> int:
@@ -269,6 +286,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    old = {"subpixel": False, **old}  # which the folders of older versions lack
     if differing := [name for name in new if old.get(name) != new[name]]:
         changes = ", ".join(f"`{x}` was {old.get(x)!r} and is {new[x]!r}" for x in differing)
         raise ValueError(
@@ -317,18 +335,23 @@ def _is_there(crop: Path) -> bool:
 # --- origins -------------------------------------------------------------------------------------
 
 
-def _read_origins(target: Path) -> dict[str, Origin]:
+def _read_origins(target: Path, place: type[float]) -> dict[str, Origin]:
     """Origins of finished and unfinished runs; an incomplete last line is ignored.
+
+    Args:
+        target: the folder.
+        place: the type of top and left: int, or float for crops between the pixels.
 
     Raises:
         ValueError: naming the line that no run has written.
     """
     found: dict[str, Origin] = {}
-    for name, rows, parse in ((ORIGINS, _rows, _parse_row), (JOURNAL, _lines, read_json)):
+    parse_row = partial(_parse_row, place=place)
+    for name, rows, parse in ((ORIGINS, _rows, parse_row), (JOURNAL, _lines, read_json)):
         path, number = target / name, 1
         try:
             for number, row in rows(path) if path.exists() else ():  # noqa: B007
-                origin = _as_origin(parse(row))
+                origin = _as_origin(parse(row), place)
                 found[origin.path] = origin
         except (ValueError, csv.Error) as error:
             raise ValueError(
@@ -347,8 +370,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
             yield table.line_num, row
 
 
-def _parse_row(row: list[str]) -> list[Any]:
-    return [*row[:2], *map(int, row[2:])]
+def _parse_row(row: list[str], place: type[float]) -> list[Any]:
+    return [*row[:2], *map(place, row[2:4]), *map(int, row[4:])]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -356,13 +379,16 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
     yield from enumerate(lines[:-1], 1)  # what follows the last line break was cut
 
 
-def _as_origin(row: Any) -> Origin:
-    if not isinstance(row, list) or [type(x) for x in row] != [str, str, *[int] * 6]:
-        raise ValueError(f"expected two names and six whole numbers, but got {row!r}")
+def _as_origin(row: Any, place: type[float]) -> Origin:
+    types = [str, str, place, place, int, int, int, int]
+    if not isinstance(row, list) or [type(x) for x in row] != types:
+        numbers = "two numbers and four whole ones" if place is float else "six whole numbers"
+        raise ValueError(f"expected two names, {numbers}, but got {row!r}")
     origin = Origin(*row)
     if origin.crop not in [f"{origin.path}.{suffix}" for suffix in FORMATS]:
         raise ValueError(f"{origin.crop!r} is no crop of {origin.path!r}")
-    if min(row[2:6]) < 0:
+    least = -0.5 if place is float else 0
+    if not all(least <= x < inf for x in row[2:4]) or min(row[4:6]) < 0:
         raise ValueError(f"expected places within the image, but got {row!r}")
     return origin
 
@@ -473,18 +499,32 @@ def reason_of(error: Exception) -> str:
 # --- one image -----------------------------------------------------------------------------------
 
 
-def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[int, int], str]:
+def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[float, float], str]:
     """The crop of one image file, its origin in the upright and resized image, and the format."""
     image, source_format = open_image(path, max_pixels=recipe.max_pixels)
     if recipe.resize:
         image = resize_shorter(image, recipe.resize)
     _require_room((image.height, image.width), recipe)
     window, (y, x) = central(image, recipe.n)
+    crop, (top, left) = _resampled(window, recipe) if recipe.subpixel else _cut(window, recipe)
+    kept = ("icc_profile", "transparency") if crop.mode == image.mode else ("icc_profile",)
+    crop.info = {x: image.info[x] for x in kept if x in image.info}
+    return crop, (y + top, x + left), source_format
+
+
+def _cut(window: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[int, int]]:
     top, left = locate(window, recipe.k, score=recipe.score).tolist()
     height, width = recipe.k
-    crop = window.crop((left, top, left + width, top + height))
-    crop.info = {x: image.info[x] for x in ("icc_profile", "transparency") if x in image.info}
-    return crop, (y + top, x + left), source_format
+    return window.crop((left, top, left + width, top + height)), (top, left)
+
+
+def _resampled(
+    window: PIL.Image.Image, recipe: Recipe
+) -> tuple[PIL.Image.Image, tuple[float, float]]:
+    transform = RICSCrop(recipe.k, score=recipe.score, subpixel=True, return_origin=True)
+    crop, origin = transform(window)
+    top, left = origin.tolist()
+    return crop, (top, left)
 
 
 def _require_room(size: tuple[int, int], recipe: Recipe) -> None:

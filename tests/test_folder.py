@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 import pytest
+import torch
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, folder, locate, rics_crop
@@ -198,6 +199,42 @@ def test_encode_falls_back_to_what_holds_the_image() -> None:
         encode(noise("HSV"))
 
 
+# --- between the pixels --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "F", "I"])
+def test_subpixel_crops_are_those_of_the_core(tmp_path: Path, mode: str) -> None:
+    path = save(noise(mode), tmp_path / "in" / "a.tif")
+    report = crop_folder(tmp_path / "in", tmp_path / "out", K, subpixel=True)
+    (written,) = report.written
+    assert [written.top, written.left] == locate(opened(path), K, subpixel=True).tolist()
+    crop = opened(tmp_path / "out" / written.crop)
+    assert pixels(crop) == pixels(RICSCrop(K, subpixel=True)(opened(path)))
+    assert crop.mode == {"1": "L", "P": "RGB"}.get(mode, mode)
+
+
+def test_a_transparent_palette_becomes_an_alpha_channel(tmp_path: Path) -> None:
+    path = save(noise("P"), tmp_path / "in" / "a.png", transparency=7)
+    crop_folder(tmp_path / "in", tmp_path / "out", K, subpixel=True)
+    crop = opened(tmp_path / "out" / "a.png.png")
+    assert crop.mode == "RGBA" and "transparency" not in crop.info
+    assert pixels(crop) == pixels(RICSCrop(K, subpixel=True)(opened(path).convert("RGBA")))
+
+
+def test_subpixel_origins_lie_in_the_resized_image(tmp_path: Path) -> None:
+    path = save(noise(size=(61, 47)), tmp_path / "in" / "a.png")
+    crop_folder(tmp_path / "in", tmp_path / "out", K, resize=40, n=(33, 38), subpixel=True)
+    resize = v2.Resize(40, interpolation=v2.InterpolationMode.BICUBIC)
+    pipeline = v2.Compose([resize, v2.CenterCrop((33, 38)), RICSCrop(K, subpixel=True)])
+    assert pixels(opened(tmp_path / "out" / "a.png.png")) == pixels(pipeline(opened(path)))
+    (row,) = origins(tmp_path / "out")
+    whole = resize(opened(path))
+    centre = round((whole.height - 33) / 2), round((whole.width - 38) / 2)
+    found = locate(v2.CenterCrop((33, 38))(whole), K, subpixel=True)
+    assert [float(row["top"]), float(row["left"])] == (found + torch.tensor(centre)).tolist()
+    assert "." in row["top"] and "." not in row["height"]
+
+
 # --- the folder ----------------------------------------------------------------------------------
 
 
@@ -371,6 +408,30 @@ def test_replaced_images_are_cropped_anew(photos: Path, tmp_path: Path) -> None:
     assert tree(out) == tree(tmp_path / "whole")
 
 
+def test_subpixel_runs_go_on(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out, subpixel=True)
+    before = tree(out)
+    assert run(photos, out, subpixel=True).skipped == 10
+    rows = [[*r.values()] for r in origins(out)][3:]
+    lines = [[*row[:2], *map(float, row[2:4]), *map(int, row[4:])] for row in rows]
+    (out / "origins.csv").unlink()
+    (out / ".rics-origins").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert len(run(photos, out, subpixel=True).written) == 3
+    assert tree(out) == before
+
+
+def test_settings_of_before_subpixel_are_those_without(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photos, out)
+    settings = json.loads((out / ".rics-crop.json").read_text())
+    assert settings.pop("subpixel") is False
+    (out / ".rics-crop.json").write_text(json.dumps(settings))
+    assert run(photos, out).skipped == 10
+    with pytest.raises(ValueError, match="`subpixel` was False and is True"):
+        run(photos, out, subpixel=True)
+
+
 def test_an_empty_crop_is_not_done(photos: Path, tmp_path: Path) -> None:
     run(photos, tmp_path / "out")
     before = tree(tmp_path / "out")
@@ -408,6 +469,7 @@ HEAD = '"path","crop","top","left","height","width","bytes","modified"\n'
         ("origins.csv", HEAD + "0.png,0.png.png,1,2,20,24,x,1\n", 2),
         ("origins.csv", HEAD + "0.png,../../etc/passwd,1,2,20,24,1,1\n", 2),
         ("origins.csv", HEAD + "0.png,0.png.png,-1,2,20,24,1,1\n", 2),
+        ("origins.csv", HEAD + "0.png,0.png.png,1.5,2,20,24,1,1\n", 2),
         (".rics-origins", "[]\n", 1),
         (".rics-origins", "\n", 1),
         (".rics-origins", "[" * 100_000 + "\n", 1),
@@ -424,6 +486,16 @@ def test_damaged_origins_are_refused(
         ValueError, match=rf"{name}' to hold origins of crops, but line {line} is none"
     ):
         run(photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["-0.75", "nan", "inf"])
+def test_damaged_subpixel_origins_are_refused(photos: Path, tmp_path: Path, place: str) -> None:
+    run(photos, tmp_path / "out", subpixel=True)
+    for row in (f"{place},2.5", f"2.5,{place}"):
+        rows = HEAD + f"0.png,0.png.png,{row},20,24,1,1\n"
+        (tmp_path / "out" / "origins.csv").write_text(rows)
+        with pytest.raises(ValueError, match="to hold origins of crops, but line 2 is none"):
+            run(photos, tmp_path / "out", subpixel=True)
 
 
 @pytest.mark.parametrize("cut_off", ["", '["0.png", "0.pn', '["0.png", "0.png.png", 3, 1, 20, 2'])
@@ -443,6 +515,7 @@ def test_origins_survive_a_torn_journal(photos: Path, tmp_path: Path, cut_off: s
     ("change", "told"),
     [
         ({"score": "hash"}, "`score`"),
+        ({"subpixel": True}, "`subpixel` was False and is True"),
         ({"resize": 30}, "`resize` was None and is 30"),
         ({"n": 28}, r"`n` was None and is \[28, 28\]"),
         ({"format": "webp"}, "`format` was 'png' and is 'webp'"),
@@ -535,6 +608,7 @@ def test_crops_within_the_source_are_no_images(photos: Path) -> None:
         ({"n": (19, 40)}, r"`k` to be at most `n` \(19, 40\)"),
         ({"format": "jpg"}, "`format` to be one of keep, png, tif, webp"),
         ({"score": "latice"}, "did you mean 'lattice'"),
+        ({"score": "hash", "subpixel": True}, "Expected a smooth score with subpixel=True"),
     ],
 )
 def test_bad_arguments(photos: Path, tmp_path: Path, options: dict[str, object], told: str) -> None:

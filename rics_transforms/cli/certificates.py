@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Largest shift in pixels along either axis.",
 )
 @shared.score
+@shared.subpixel
 @shared.max_pixels
 @click.option("--json", "form", flag_value="json", help="As JSON, with fractions from 0 to 1.")
 @click.option("--csv", "form", flag_value="csv", help="One line per image.")
@@ -51,6 +52,7 @@ def certify(
     k: Pair,
     delta: int,
     score: str,
+    subpixel: bool,
     max_pixels: int,
     form: str | None,
 ) -> None:
@@ -59,7 +61,8 @@ def certify(
     The scenes are the images below the folder PATH, or image files, resized to a shorter side of n
     plus twice delta; without PATH, tiles of the photographs that ship with scikit-image.
     Certificates are exact and hold for every model. Stability is the probability of the same from
-    the middle window alone, as a deployed model sees it.
+    the middle window alone, as a deployed model sees it; it is not known with --subpixel, where
+    shifts are of whole pixels all the same.
     """
     from rics_transforms import RICSCrop
     from rics_transforms.verification.table import no_robustness
@@ -67,7 +70,7 @@ def certify(
     n = n or shared.window_for(k)
     if note := no_robustness(n, k, [delta]):
         click.echo(note, err=True)
-    transform, side = RICSCrop(k, score=score), max(n) + 2 * delta
+    transform, side = RICSCrop(k, score=score, subpixel=subpixel), max(n) + 2 * delta
     scenes = shared.scenes_of(paths, side, max_pixels)
     rows: list[dict[str, Any]] = []
     with progress_bar("Certifying") as progress:
@@ -80,7 +83,7 @@ def certify(
     if form == "csv":
         _show_csv(rows)
     elif form == "json":
-        settings = {"n": n, "k": k, "delta": delta, "score": score}
+        settings = {"n": n, "k": k, "delta": delta, "score": score, "subpixel": subpixel}
         print_json({**settings, **_summary(rows), "images": rows})
     else:
         _show(rows, n, k, delta)
@@ -103,11 +106,12 @@ def _row(name: str, scene: Tensor, transform: RICSCrop, n: Pair, delta: int) -> 
 
     found = transform.certify(scene, delta, n=n)
     window = cut(scene, middle(size_of(scene), n), n)
+    known = not transform.subpixel
     return {
         "id": name,
         "certified": found.certified,
         "breaks_at": None if found.certified else found.radius + 1,
-        "stability": float(transform.stability(window, delta)),
+        "stability": float(transform.stability(window, delta)) if known else None,
     }
 
 
@@ -115,30 +119,33 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     from rics_transforms.verification.statistics import clopper_pearson
 
     certified = sum(row["certified"] for row in rows)
+    known = [row["stability"] for row in rows if row["stability"] is not None]
     return {
         "certified": certified / len(rows),
         "interval": clopper_pearson(certified, len(rows)),
-        "expected": sum(row["stability"] for row in rows) / len(rows),
+        "expected": sum(known) / len(known) if known else None,
     }
 
 
 def _show(rows: list[dict[str, Any]], n: Pair, k: Pair, delta: int) -> None:
-    headers = ["image", "certified", "breaks at", "stability"]
+    found = _summary(rows)
+    known = found["expected"] is not None
+    headers = ["image", "certified", "breaks at", *(["stability"] if known else [])]
     cells = [
         [
             one_line(row["id"]),
             "yes" if row["certified"] else "no",
             "" if row["certified"] else f"{row['breaks_at']} px",
-            percent(row["stability"]),
+            *([percent(row["stability"])] if known else []),
         ]
         for row in rows
     ]
     show_table(
         f"{side(k)} px crops of {side(n)} px windows, shifts within {delta} px", headers, cells
     )
-    found = _summary(rows)
     low, high = map(percent, found["interval"])
+    expected = f"; stability expects {percent(found['expected'])}" if known else ""
     click.echo(
-        f"{percent(found['certified'])} of {len(rows)} certified (95 % interval {low} to {high}); "
-        f"stability expects {percent(found['expected'])}."
+        f"{percent(found['certified'])} of {len(rows)} certified (95 % interval {low} to {high})"
+        f"{expected}."
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @shared.resize
 @shared.centred_size
 @shared.score
+@shared.subpixel
 @shared.max_pixels
 @click.option(
     "--format",
@@ -51,7 +52,7 @@ def crop(sources: tuple[Path, ...], target: Path, as_json: bool, **options: Any)
     metadata, of several frames the first. What the format cannot hold without loss (CMYK in PNG,
     grey in WebP) becomes PNG or else TIFF. In folders, files are images by their suffix, and hidden
     ones are left out. OUT/origins.csv says where each crop lies, in pixels of the upright, resized
-    image.
+    image; with --subpixel in multiples of 1/64.
 
     Run the same command again to go on after an interruption: what is done is skipped. Exit code 1
     if there are images that could not be cropped.

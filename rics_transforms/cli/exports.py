@@ -32,6 +32,7 @@ def as_batch(text: str) -> int | None:
     "Default: as OUT ends.",
 )
 @shared.score
+@shared.subpixel
 @click.option(
     "--shifts",
     type=click.Choice(["realistic", "cyclic"]),
@@ -50,7 +51,14 @@ def as_batch(text: str) -> int | None:
 @click.option("--channels", type=click.IntRange(1), default=3, show_default=True)
 @shared.as_json
 def export(
-    target: Path, k: Pair, n: Pair, score: str, shifts: str, as_json: bool, **options: Any
+    target: Path,
+    k: Pair,
+    n: Pair,
+    score: str,
+    subpixel: bool,
+    shifts: str,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Write the transform as a graph into the file OUT, such as crop.onnx or crop.pt2.
 
@@ -61,7 +69,8 @@ def export(
     from rics_transforms import RICSCrop
     from rics_transforms.graph import export as export_graph
 
-    transform = RICSCrop(k, score=score, shifts=shifts)  # type: ignore[arg-type]
+    rule: dict[str, Any] = {"score": score, "shifts": shifts, "subpixel": subpixel}
+    transform = RICSCrop(k, **rule)
     try:
         written = export_graph(transform, target, n=n, **options)
     except RuntimeError as error:

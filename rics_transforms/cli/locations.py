@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @shared.resize
 @shared.centred_size
 @shared.score
+@shared.subpixel
 @shared.max_pixels
 @shared.as_json
 @shared.one_thread()
@@ -38,18 +39,21 @@ def locate(
     resize: int | None,
     n: Pair | None,
     score: str,
+    subpixel: bool,
     max_pixels: int,
     as_json: bool,
 ) -> None:
     """Say where the crop of each IMAGE begins: row and column of its first pixel, from 0.
 
     An IMAGE is a file, or a folder of them. Origins are in pixels of the upright (EXIF), resized
-    image, as in the origins.csv of `rics crop`. Exit code 1 if an image could not be read.
+    image, as in the origins.csv of `rics crop`, with --subpixel in multiples of 1/64. Exit code 1
+    if an image could not be read.
     """
     from rics_transforms.data.sources import find_sources
     from rics_transforms.folder import recipe_of
 
-    recipe = recipe_of(k, score=score, resize=resize, n=n, max_pixels=max_pixels)
+    options: dict[str, Any] = {"resize": resize, "score": score, "subpixel": subpixel}
+    recipe = recipe_of(k, n=n, max_pixels=max_pixels, **options)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []
     files = find_sources(images)
@@ -59,8 +63,7 @@ def locate(
             progress(done, len(files))
     if as_json:
         failed = [{"id": name, "reason": reason} for name, reason in failures]
-        settings = {"k": k, "n": n, "resize": resize, "score": score}
-        print_json({**settings, "images": rows, "failures": failed})
+        print_json({"k": k, "n": n, **options, "images": rows, "failures": failed})
     elif rows:
         cells = [[one_line(row["id"]), str(row["top"]), str(row["left"])] for row in rows]
         show_table(f"Origins of {side(k)} px crops", ["image", "top", "left"], cells)

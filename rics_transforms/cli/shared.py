@@ -146,6 +146,12 @@ as_json = click.option(
     "--json", "as_json", is_flag=True, help="As JSON, with fractions from 0 to 1."
 )
 score = click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
+subpixel = click.option(
+    "--subpixel",
+    is_flag=True,
+    help="Place crops between the pixels, for scenes that move by fractions of one. Needs a smooth "
+    "score.",
+)
 resize = click.option(
     "--resize",
     type=click.IntRange(1),

@@ -38,6 +38,7 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
 @shared.window_size
 @shared.crop_size
 @shared.score
+@shared.subpixel
 @shared.deltas
 @click.option(
     "--shifts",
@@ -103,6 +104,7 @@ def verify(
     n: Pair | None,
     k: Pair,
     score: str,
+    subpixel: bool,
     deltas: tuple[int, ...],
     shifts: str,
     spec: str | None,
@@ -132,7 +134,9 @@ def verify(
     label = _labels(paths, labels)
     images = shared.scenes_of(paths, max(shift.room(n)), max_pixels, shift.factor)
     scenes = _Labelled(images, limit, label)
-    rule = RICSCrop(k, score=score, shifts="cyclic" if shift.wraps else "realistic")
+    rule = RICSCrop(
+        k, score=score, shifts="cyclic" if shift.wraps else "realistic", subpixel=subpixel
+    )
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
     def measured(label: str, transform: Any, file: str) -> ShiftReport:

@@ -200,6 +200,7 @@ def test_crop_hands_its_options_on(photos: Path, tmp_path: Path) -> None:
         "source": os.path.realpath(photos),
         "k": [30, 30],
         "score": repr(Lattice(patch="hash")),
+        "subpixel": False,
         "resize": 40,
         "n": [38, 36],
         "format": "webp",
@@ -256,7 +257,14 @@ def test_crop_refuses(photos: Path, tmp_path: Path) -> None:
 # --- locate --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [[], ["--resize", 40, "--n", "38x36", "--score", "hash"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--resize", 40, "--n", "38x36", "--score", "hash"],
+        ["--subpixel", "--score", "saliency"],
+    ],
+)
 def test_locate_says_where_crop_cuts(photos: Path, tmp_path: Path, options: list[object]) -> None:
     rics("crop", photos, tmp_path / "out", "--k", 30, *options)
     with (tmp_path / "out" / "origins.csv").open(newline="") as file:
@@ -264,6 +272,7 @@ def test_locate_says_where_crop_cuts(photos: Path, tmp_path: Path, options: list
     told = json.loads(rics("locate", photos, "--k", 30, *options, "--json").stdout)
     found = [(row["id"], str(row["top"]), str(row["left"])) for row in told["images"]]
     assert found == expected and told["k"] == [30, 30] and told["failures"] == []
+    assert told["subpixel"] == ("--subpixel" in options) == ("." in found[0][1])
     name, top, left = found[0]
     table = rics("locate", photos / name, "--k", 30, *options).stdout
     assert [name, top, left] in [line.replace("\u2502", " ").split() for line in table.splitlines()]
@@ -547,6 +556,50 @@ def test_certify_says_what_the_functions_say(photos: Path) -> None:
     rows = list(csv.DictReader(rics(*command, "--csv").stdout.splitlines()))
     assert [row["id"] for row in rows] == list(scenes)
     assert rows[0].keys() == {"id", "certified", "breaks_at", "stability"}
+
+
+def test_certify_between_the_pixels(photos: Path) -> None:
+    command = ["certify", photos, "--n", 32, "--k", 24, "--delta", 2, "--subpixel"]
+    told = json.loads(rics(*command, "--json").stdout)
+    scenes = dict(folder_scenes(photos, 36))
+    transform = RICSCrop(24, subpixel=True)
+    certified = [transform.certify(scenes[image["id"]], 2).certified for image in told["images"]]
+    assert [image["certified"] for image in told["images"]] == certified
+    assert told["subpixel"] is True and told["expected"] is None
+    assert {image["stability"] for image in told["images"]} == {None}
+    table = rics(*command).stdout
+    assert "of 3 certified (95 % interval" in table and "stability" not in table
+    rows = list(csv.DictReader(rics(*command, "--csv").stdout.splitlines()))
+    assert [row["stability"] for row in rows] == [""] * 3
+
+
+@pytest.mark.parametrize("name", ["crop", "locate", "certify", "verify", "export"])
+def test_subpixel_needs_a_smooth_score(name: str, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    more: dict[str, list[object]] = {
+        "crop": [photos, out],
+        "verify": [photos, "--output", out],
+        "export": [tmp_path / "crop.pt2", "--n", 32],
+    }
+    options = [*more.get(name, [photos]), "--k", 24, "--subpixel", "--score", "hash"]
+    assert "Expected a smooth score with subpixel=True" in refused(name, *options)
+    assert not out.exists() or not any(out.iterdir())
+
+
+@pytest.mark.slow
+def test_export_hands_subpixel_on(tmp_path: Path) -> None:
+    path = tmp_path / "crop.pt2"
+    result = rics("export", path, "--n", 32, "--k", 24, "--subpixel", "--batch", 2)
+    assert result.exit_code == 0 and "equal to the library on 28 images" in result.stdout
+    _, origins = torch.export.load(path).module()(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert origins.dtype == torch.float64
+
+
+def test_verify_hands_subpixel_on(photos: Path, tmp_path: Path) -> None:
+    command = ["verify", photos, "--n", 32, "--k", 24, "--delta", "1", "--subpixel"]
+    assert rics(*command, "--output", tmp_path / "out").exit_code in (0, 1)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "subpixel=True" in report["settings"]["transform"]
 
 
 def test_certify_leaves_out_what_it_cannot_read(photos: Path) -> None:
