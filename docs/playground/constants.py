@@ -32,7 +32,7 @@ def script() -> str:
         "DROP_BITS": peaks.BITS,
         **{name: f"{value:#x}n" for name, value in words.items()},
         "CHANNELS": f"[{', '.join(f'{hashing.channel_constant(c):#x}n' for c in range(3))}]",
-        "TAPS": list(map(list, resampling.taps())),
+        "TAPS": list(map(list, resampling.TAPS)),
     }
     return HEAD + "".join(f"export const {name} = {value};\n" for name, value in values.items())
 

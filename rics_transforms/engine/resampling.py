@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from functools import lru_cache
 from math import prod
 
 import torch
@@ -28,20 +27,6 @@ ONE = 2**12
 """The sum of the taps."""
 
 
-@lru_cache(1)
-def taps() -> tuple[tuple[int, ...], ...]:
-    """The weights of the ten nearest pixels, in 1/4096, for every 1/64 px.
-
-    Lanczos' kernel ``sinc(x) sinc(x / 5)`` (Duchon 1979), scaled to sum to one. What rounding
-    leaves goes to the largest weight, so that flat images stay flat.
-
-    Example:
-        >>> taps()[0], taps()[32]
-        ((0, 0, 16384, 0, 0, 0), (401, -2226, 10017, 10017, -2226, 401))
-    """
-    return tuple(_taps(phase) for phase in range(UNIT))
-
-
 def _taps(phase: int) -> tuple[int, ...]:
     offsets = [(UNIT * i - phase) / UNIT for i in range(1 - LOBES, 1 + LOBES)]
     weights = [_sinc(x) * _sinc(x / LOBES) for x in offsets]
@@ -54,6 +39,16 @@ def _sinc(x: float) -> float:
     if x == int(x):
         return float(x == 0)
     return math.sin(math.pi * x) / (math.pi * x)
+
+
+TAPS = tuple(_taps(phase) for phase in range(UNIT))
+"""The weights of the ten nearest pixels, in 1/4096, for every 1/64 px.
+
+Lanczos' kernel ``sinc(x) sinc(x / 5)`` (Duchon 1979), scaled to sum to one. What rounding leaves
+goes to the largest weight, so that flat images stay flat.
+"""
+
+_PACKED = array("i", [tap for row in TAPS for tap in row]).tobytes()
 
 
 def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
@@ -75,11 +70,11 @@ def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False
     Example:
         >>> edge = torch.tensor([[[0, 0, 0, 200, 200, 200]]], dtype=torch.uint8)
         >>> resample(edge, torch.tensor([[0, 96]]), (1, 3))
-        tensor([[[  0, 100, 222]]], dtype=torch.uint8)
+        tensor([[[  0, 100, 225]]], dtype=torch.uint8)
     """
     use_one_thread_if_forked()
     if images.dtype == torch.uint8 and can_branch_on(places) and native.copies(images):
-        return native.resample(images, places, size, cyclic=cyclic, taps=_packed())
+        return native.resample(images, places, size, cyclic=cyclic, taps=_PACKED)
     whole = places.div(UNIT, rounding_mode="floor")
     phase = places - UNIT * whole
     weights = _table(images.device)[phase]  # [B, 2, 10]
@@ -101,7 +96,7 @@ def reach_of_taps(places: Tensor, size: Size) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> reach_of_taps(torch.tensor([64, 65]), (10, 10))
-        (tensor([ 1, -1]), tensor([10, 13]))
+        (tensor([ 1, -3]), tensor([10, 15]))
     """
     first = places.div(UNIT, rounding_mode="floor")
     last = first + torch.tensor(size, device=places.device) - 1
@@ -111,12 +106,7 @@ def reach_of_taps(places: Tensor, size: Size) -> tuple[Tensor, Tensor]:
 
 @cached
 def _table(device: torch.device) -> Tensor:
-    return torch.tensor(taps(), dtype=torch.int32).to(device)
-
-
-@lru_cache(1)
-def _packed() -> bytes:
-    return array("i", [tap for row in taps() for tap in row]).tobytes()
+    return torch.tensor(TAPS, dtype=torch.int32).to(device)
 
 
 def _as_wide(images: Tensor) -> Tensor:

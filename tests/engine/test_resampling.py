@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rics_transforms.engine import native
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.resampling import LOBES, ONE, reach_of_taps, resample, taps
+from rics_transforms.engine.resampling import LOBES, ONE, TAPS, reach_of_taps, resample
 
 from .. import reference
 from ..conftest import random_image
@@ -30,12 +30,12 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_taps_are_lanczos_and_sum_to_one() -> None:
-    assert len(taps()) == 64
-    for phase, weights in enumerate(taps()):
+    assert len(TAPS) == 64
+    for phase, weights in enumerate(TAPS):
         assert sum(weights) == ONE
         assert [Fraction(w, ONE) for w in weights] == reference.taps(phase)
-        assert weights == taps()[-phase % 64][::-1] or phase == 0
-    assert taps()[0] == (0,) * (LOBES - 1) + (ONE,) + (0,) * LOBES
+        assert weights == TAPS[-phase % 64][::-1] or phase == 0
+    assert TAPS[0] == (0,) * (LOBES - 1) + (ONE,) + (0,) * LOBES
 
 
 def test_no_tap_depends_on_how_a_platform_rounds_a_sine() -> None:
