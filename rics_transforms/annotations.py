@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from rics_transforms._arguments import Size, as_pair
+from rics_transforms.engine.geometry import whole
 from rics_transforms.engine.images import as_plain
 
 Annotation = TypeVar("Annotation", Tensor, np.ndarray)
@@ -21,7 +22,7 @@ _POINTS = {"XYXY": 2, "XYXYXYXY": 4}
 
 def uncrop(
     inpt: Annotation,
-    origin: Tensor | np.ndarray | Sequence[int],
+    origin: Tensor | np.ndarray | Sequence[float],
     n: int | Sequence[int] | None = None,
     *,
     fill: float = 0,
@@ -29,7 +30,8 @@ def uncrop(
     """What was found in crops, in the coordinates of the images that they were cut from.
 
     The inverse of the crop: what a model says of the crop at `origin` is moved by (left, top). Of
-    crops that wrap around (``shifts="cyclic"``), points are to be taken modulo `n` afterwards.
+    crops that wrap around (``shifts="cyclic"``), points are to be taken modulo `n` afterwards. At a
+    fraction of a pixel (`subpixel`) masks lie at the nearest whole one, as they were cut.
 
     Args:
         inpt: points ``[..., 2]`` (x, y) or boxes ``[..., 4]`` (x1, y1, x2, y2), in pixels of the
@@ -98,6 +100,7 @@ def _move(coordinates: Tensor, origins: Tensor, points: int) -> Tensor:
 def _paste(masks: Tensor, origins: Tensor, n: Size, fill: float) -> Tensor:
     """Masks ``[..., h, w]`` at their origins in images of size n."""
     (height, width), lead = masks.shape[-2:], origins.shape[:-1]
+    origins = whole(origins)
     canvas = masks.new_full((*masks.shape[:-2], *n), fill)
     images = canvas.view(-1, *canvas.shape[len(lead) :])
     pieces = masks.reshape(-1, *masks.shape[len(lead) :])

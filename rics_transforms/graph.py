@@ -75,8 +75,8 @@ def export(
 
     The graph has one input, `images`, and these outputs: `crops` ``[B, C, kh, kw]`` for a lone
     `RICSCrop`, else `output` (or `output_0`, ...), what the modules behind it return; and last
-    `origins`, int64 ``[B, 2]``, (top, left). Nothing may stand before the crop: a resize in
-    another runtime rounds otherwise, and another crop would be chosen.
+    `origins`, ``[B, 2]``, (top, left), as `locate` gives them. Nothing may stand before the crop: a
+    resize in another runtime rounds otherwise, and another crop would be chosen.
 
     Guarantee: on images made for it (`sample_images`) the written file gave the origins of eager
     mode, and of a lone crop the pixels, bit for bit; a model's floating-point outputs were within

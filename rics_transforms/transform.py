@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as F
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.geometry import UNIT, Geometry
+from rics_transforms.engine.geometry import UNIT, Geometry, whole
 from rics_transforms.engine.images import (
     Images,
     as_pixels,
@@ -463,14 +463,6 @@ def _locate(images: Images, size: Size, score: Score, cyclic: bool, subpixel: bo
 
 def _in_pixels(origins: Tensor, subpixel: bool) -> Tensor:
     return origins.to(torch.float64) / UNIT if subpixel else origins
-
-
-def whole(origins: Tensor, period: Sequence[int] | None = None) -> Tensor:
-    """Whole pixels as they are; of places between them the nearest, int64, on a torus of a size."""
-    if not origins.is_floating_point():
-        return origins
-    nearest = (origins + 0.5).floor().to(torch.int64)
-    return nearest if period is None else nearest.remainder(origins.new_tensor(period).long())
 
 
 def _is_label_map(inpt: Any, guide: Any) -> bool:

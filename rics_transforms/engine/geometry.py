@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,6 +98,14 @@ _patch_size = cached(theory.patch_size)
 def pair_tensor(values: Size, device: torch.device) -> Tensor:
     """Two integers as a tensor made on the device: a copy to it would wait for it."""
     return torch.stack([torch.full((), value, device=device) for value in values])
+
+
+def whole(origins: Tensor, period: Sequence[int] | None = None) -> Tensor:
+    """Whole pixels as they are; of places between them the nearest, int64, on a torus of a size."""
+    if not origins.is_floating_point():
+        return origins
+    nearest = (origins + 0.5).floor().to(torch.int64)
+    return nearest if period is None else nearest.remainder(origins.new_tensor(period).long())
 
 
 def wrap(x: Tensor, size: Size) -> Tensor:

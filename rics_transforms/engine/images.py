@@ -97,6 +97,8 @@ def to_pil(tensor: Tensor, like: PIL.Image.Image) -> PIL.Image.Image:
         mode, array = "I;16", tensor.clamp(0, 2**16 - 1).numpy().astype("<u2")
     else:
         mode, array = as_colours(like).mode, tensor.movedim(0, -1).numpy()
+    if mode == "I":  # whose levels have no range but that of the image
+        array = array.clip(*like.getextrema())
     image = PIL.Image.frombytes(mode, (width, height), array.tobytes())
     image.info = dict(like.info)
     return image

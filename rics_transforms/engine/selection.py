@@ -109,7 +109,7 @@ def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, T
     else:
         nms = level.nms and not geometry.cyclic  # the maximum of a torus is a local one
         scores = candidates(patches, nms)
-        fractions = patches.new_zeros((len(patches), 2, 1), dtype=torch.int64)
+        fractions = patches.new_zeros((patches.shape[0], 2, 1), dtype=torch.int64)
     scores = scores.flatten(1)
     top, position = scores.max(1, keepdim=True)
     tied = scores == top

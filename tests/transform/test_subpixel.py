@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torch import Tensor
@@ -13,9 +14,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, Score, list_scores, locate, rics_crop, uncrop
+from rics_transforms.engine.geometry import whole
 from rics_transforms.engine.resampling import resample
 from rics_transforms.engine.selection import select
-from rics_transforms.transform import whole
 
 from ..conftest import SHIFTS, random_image
 from .inputs import K, N, pil
@@ -128,6 +129,21 @@ def test_boxes_and_points_move_by_the_fraction() -> None:
     torch.testing.assert_close(back.as_subclass(Tensor), boxes.as_subclass(Tensor))
 
 
+def test_masks_go_back_to_where_they_were_cut() -> None:
+    image = random_image(3, *N, seed=3)
+    transform = RICSCrop(K, subpixel=True)
+    mask = tv_tensors.Mask(random_image(*N, seed=1))
+    _, cut = transform(tv_tensors.Image(image), mask)
+    back = uncrop(cut, transform.locate(image), N, fill=77)
+    assert back.shape == N and (back == mask).sum() >= cut.numel()
+
+
+def test_levels_without_a_range_stay_in_that_of_their_image() -> None:
+    levels = 40000 * random_image(*N, high=2).numpy().astype(np.int32)
+    crop = RICSCrop(K, subpixel=True)(PIL.Image.fromarray(levels))
+    assert crop.getextrema() == (0, 40000)
+
+
 def test_boxes_of_integers_move_by_whole_pixels() -> None:
     image = random_image(3, *N, seed=3)
     transform = RICSCrop(K, subpixel=True)
@@ -148,7 +164,10 @@ def test_pil_images_are_resampled_in_their_colours(mode: str, shifts: Any) -> No
     colours = torch.from_numpy(np.atleast_3d(np.array(image.convert(crop.mode)))).movedim(-1, 0)
     places = (64 * transform.locate(image)).long()[None]
     found = torch.from_numpy(np.atleast_3d(np.array(crop))).movedim(-1, 0)
-    assert torch.equal(found, resample(colours[None], places, K, cyclic=shifts == "cyclic")[0])
+    expected = resample(colours[None], places, K, cyclic=shifts == "cyclic")[0]
+    if mode == "I":  # which has no range of its own
+        expected = expected.clamp(colours.min(), colours.max())
+    assert torch.equal(found, expected)
 
 
 def test_pil_masks_keep_their_labels() -> None:
