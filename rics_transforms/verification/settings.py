@@ -13,7 +13,13 @@ from rics_transforms._text import read_json
 from rics_transforms._version import __version__
 from rics_transforms.shifts.base import Move, Rule, Shift
 from rics_transforms.verification.content import as_dataclass
-from rics_transforms.verification.transforms import Transform, describe, name_of, selects
+from rics_transforms.verification.transforms import (
+    Transform,
+    describe,
+    name_of,
+    resamples,
+    selects,
+)
 
 Neighbours = Literal["others", "class", "own"]
 """Among which images the nearest neighbour is sought; "own": a gallery of the caller."""
@@ -158,12 +164,15 @@ def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
         return dict.fromkeys(("k", "score", "score_name", "order", "theory"))
     k = as_pair(transform.k, "k")
     theory.crop_positions(n, k)
+    bound = shifts.theory_for(transform.shifts)
+    if resamples(transform) and bound == "realistic":
+        bound = None  # the crop keeps its place as they say, but near the border not every pixel
     return {
         "k": k,
         "score": describe(transform.score),
         "score_name": name_of(transform.score),
         "order": tuple(transform.score.order_for(n, k)),
-        "theory": shifts.theory_for(transform.shifts),
+        "theory": bound,
     }
 
 

@@ -20,7 +20,7 @@ SHIFTS = [get_shift(name) for name in list_shifts()]
 SHIFTS += [get_shift("realistic:delta=2,samples=3"), get_shift("realistic:delta=0,then=half_pixel")]
 SCORES = [*map(get_score, list_scores()), Lattice(patch="hash", order=2)]
 TRANSFORMS = [RICSCrop(9, score=score) for score in SCORES]
-TRANSFORMS += [RICSCrop((9, 8), shifts="cyclic"), v2.CenterCrop(9)]
+TRANSFORMS += [RICSCrop(9, subpixel=True), RICSCrop((9, 8), shifts="cyclic"), v2.CenterCrop(9)]
 
 
 @pytest.mark.parametrize("shift", SHIFTS, ids=repr)
@@ -88,3 +88,14 @@ class Half(Score):
 def test_what_a_repr_hides_stays_hidden() -> None:
     assert describe(Lattice()) == "Lattice(patch='mexican_hat')"
     assert describe(Half(hidden=3)) == "Half(shown=1)"
+
+
+@pytest.mark.parametrize(("shift", "kept"), [("realistic", False), ("integer", True)])
+def test_crops_between_pixels_are_promised_pixels_on_a_torus_only(shift: str, kept: bool) -> None:
+    """In the plane taps reach over the border of the window, and make other pixels there."""
+    moves = get_shift(shift)
+    rule: Any = "cyclic" if moves.wraps else "realistic"
+    for subpixel in (False, True):
+        crop = RICSCrop(24, shifts=rule, subpixel=subpixel)
+        expected = rule if kept or not subpixel else None
+        assert Settings.of(crop, moves, (32, 32), deltas=[1]).theory == expected
