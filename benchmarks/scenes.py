@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ def load(options: argparse.Namespace, side: int) -> Tensor:
         scenes = photos.scenes(side)
     else:
         scenes = photos.folder_scenes(options.photos, side)
-    return torch.stack([scene for _, scene in scenes][: options.limit])
+    return torch.stack([scene for _, scene in islice(scenes, options.limit)])
 
 
 @cache

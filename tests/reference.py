@@ -266,6 +266,7 @@ def alone(level: Level, patch: Array) -> int:
     return int(level.patch_map(tensor, (patch.shape[1], patch.shape[2])).item())
 
 
+@cache  # so that equal scores have the same functions, by which maps are remembered
 def levels(score: Score, t: Pair) -> list[tuple[PatchScore, bool]]:
     """The levels of a score for patches of t, and whether only local maxima may win."""
     found: list[tuple[PatchScore, bool]]
@@ -326,6 +327,14 @@ def patch_scores(
     image: Array, function: PatchScore, t: Pair, cyclic: bool = False
 ) -> dict[Pair, int]:
     """Scores of all patches of ``[T, C, H, W]``, the frames' added, row by row."""
+    return _patch_scores(image.tobytes(), image.shape, function, t, cyclic)
+
+
+@lru_cache(maxsize=256)
+def _patch_scores(
+    content: bytes, shape: tuple[int, ...], function: PatchScore, t: Pair, cyclic: bool
+) -> dict[Pair, int]:
+    image = np.frombuffer(content, np.int64).reshape(shape)
     return {
         place: signed(sum(function(frame) for frame in patch))
         for place, patch in windows(image, t, cyclic).items()

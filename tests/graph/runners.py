@@ -17,6 +17,7 @@ from ..reference import ZOO, zoo_image
 
 N, K = 96, 64
 CASES = [(score, shifts) for score in ("lattice", "mexican_hat") for shifts in SHIFTS]
+"""What must be equal in a graph. As each takes long, ONNX has half of them, pt2 the others."""
 
 Run = Callable[[Tensor], list[Tensor]]
 

@@ -46,24 +46,30 @@ def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> Non
     images = random_image(*shape, seed=7)
     dtype = options.get("dtype", torch.uint8)
     images = (images / 255).to(dtype) if dtype.is_floating_point else images.to(dtype)
-    assert load_pt2(path)(images)[0].dtype == dtype
-    check(load_pt2(path), transform, images)
+    run = load_pt2(path)
+    assert run(images)[0].dtype == dtype
+    check(run, transform, images)
     assert verified >= 16
 
 
 # --- with a model --------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "pt2"])
-def test_crop_and_model_in_one_file(format: Any, tmp_path: Path, photos: Tensor) -> None:
-    pytest.importorskip("onnxscript")
+@pytest.fixture(scope="module")
+def model() -> nn.Sequential:
     torch.manual_seed(0)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-    model = nn.Sequential(
-        RICSCrop(224, score="hash"), normalise, squeezenet1_1(num_classes=10)
-    ).eval()
+    crop = RICSCrop(224, score="hash")
+    return nn.Sequential(crop, normalise, squeezenet1_1(num_classes=10)).eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_crop_and_model_in_one_file(
+    format: Any, model: nn.Sequential, tmp_path: Path, photos: Tensor
+) -> None:
+    pytest.importorskip("onnxscript")
     path, _ = export(model, tmp_path / f"model.{format}", n=256, format=format)
     images = photos[:3, :, :256, :256].contiguous()
     output, origins = {"onnx": load_onnx, "pt2": load_pt2}[format](path)(images)
@@ -240,17 +246,6 @@ def test_sample_images_hold_ties_and_every_level() -> None:
 
 
 # --- the command ---------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_the_command(tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript")
-    path = tmp_path / "crop.onnx"
-    options = ["--k", "48", "--n", "64", "--score", "hash", str(path)]
-    result = CliRunner().invoke(rics, ["export", *options])
-    assert result.exit_code == 0, result.output
-    assert "48 px crops of 64 px images, equal to the library on " in result.output
-    check(load_onnx(path), RICSCrop(48, score="hash"), random_image(2, 3, 64, 64))
 
 
 def test_the_command_with_options(tmp_path: Path) -> None:
