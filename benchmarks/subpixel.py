@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -110,9 +109,9 @@ class Run:
 
 
 def crops(**options: Any) -> dict[str, Any]:
-    """RICS at whole pixels, and at fractions of them where this version can."""
+    """RICS at whole pixels, and at fractions of them where the score has peaks there."""
     rules = {"RICS": RICSCrop(K, **options)}
-    with suppress(TypeError):
+    if rules["RICS"].score.smooth:
         rules["RICS, sub-pixel"] = RICSCrop(K, subpixel=True, **options)
     return rules
 
