@@ -513,7 +513,8 @@ def _crop_tensor(
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     places = origins.reshape(prod(lead), 2)
     if origins.is_floating_point():
-        crops = resample(flat, (places * UNIT).to(torch.int64), size, cyclic=cyclic)
+        parts = (places * UNIT).to(torch.int64)
+        crops = resample(flat, parts, size, cyclic=cyclic, selected=selected)
     else:
         crops = crop(flat, places, size, cyclic=cyclic, selected=selected)
     return crops.reshape(*lead, *plain.shape[len(lead) : -2], *size)

@@ -51,7 +51,9 @@ goes to the largest weight, so that flat images stay flat.
 _PACKED = array("i", [tap for row in TAPS for tap in row]).tobytes()
 
 
-def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False) -> Tensor:
+def resample(
+    images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False, selected: bool = False
+) -> Tensor:
     """The crop of each image at its place between the pixels.
 
     The taps reach up to five pixels over the crop. Where that leaves the image, its border is
@@ -62,10 +64,15 @@ def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False
         places: int64 ``[B, 2]``: (top, left) in 1/64 px.
         size: ``(h, w)``, at most ``(H, W)``.
         cyclic: whether a crop that reaches the border goes on at the opposite one.
+        selected: whether `select` chose the places in these very images; others are validated.
 
     Returns:
         ``[B, ..., h, w]`` in the dtype of the images: integers to the nearest, within the range of
         their dtype.
+
+    Raises:
+        ValueError: for another number of places, or a crop that reaches over the border by more
+            than half a pixel.
 
     Example:
         >>> edge = torch.tensor([[[0, 0, 0, 200, 200, 200]]], dtype=torch.uint8)
@@ -73,6 +80,8 @@ def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False
         tensor([[[  0, 100, 225]]], dtype=torch.uint8)
     """
     use_one_thread_if_forked()
+    if not selected and can_branch_on(images) and can_branch_on(places):
+        _require_inside(places.tolist(), images, size, cyclic)
     if images.dtype == torch.uint8 and can_branch_on(places) and native.copies(images):
         return native.resample(images, places, size, cyclic=cyclic, taps=_PACKED)
     whole = places.div(UNIT, rounding_mode="floor")
@@ -89,6 +98,21 @@ def resample(images: Tensor, places: Tensor, size: Size, *, cyclic: bool = False
     weights = weights.to(torch.int64)
     levels = _shift_down(_combine(_combine(seen, weights[:, 0], -2), weights[:, 1], -1), 24)
     return _as_narrow(levels, images.dtype)
+
+
+def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:
+    """One place for each image, at most half a pixel outside; on the torus anywhere on it."""
+    if len(places) != len(images):
+        raise ValueError(f"Expected {len(images)} places, one per image, but got {len(places)}.")
+    for place in places:
+        for start, side, length in zip(place, size, images.shape[-2:], strict=True):
+            half = 0 if cyclic else UNIT // 2
+            last = UNIT * length - 1 if cyclic else UNIT * (length - side) + half
+            if side > length or not -half <= start <= last:
+                raise ValueError(
+                    f"Expected a crop inside the image of {tuple(images.shape[-2:])}, but got "
+                    f"origin {tuple(start / UNIT for start in place)} and size {size}."
+                )
 
 
 def reach_of_taps(places: Tensor, size: Size) -> tuple[Tensor, Tensor]:

@@ -200,6 +200,18 @@ def test_arrays_and_origins(shifts: Any) -> None:
     assert np.array_equal(crop, transform(tensor)[0].movedim(0, -1))
 
 
+@pytest.mark.parametrize("shifts", SHIFTS)
+@pytest.mark.parametrize("origin", [(-0.75, 0), (0, 15), (16.75, 0), (40, 0), (float("nan"), 0)])
+def test_places_outside_are_refused(origin: tuple[float, float], shifts: Any) -> None:
+    transform = RICSCrop(K, shifts=shifts, subpixel=True)
+    origins = {"origins": torch.tensor(origin, dtype=torch.float64)}
+    if shifts == "cyclic" and origin in ((0, 15), (16.75, 0)):
+        assert transform.transform(random_image(3, *N), origins).shape == (3, *K)
+        return
+    with pytest.raises(ValueError, match="Expected a crop inside the image"):
+        transform.transform(random_image(3, *N), origins)
+
+
 def test_it_stands_in_a_chain() -> None:
     chain = v2.Compose([RICSCrop(K, subpixel=True), v2.ToDtype(torch.float32, scale=True)])
     assert chain(random_image(2, 3, *N)).shape == (2, 3, *K)
