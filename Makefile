@@ -14,6 +14,9 @@ quick: lint  ## within a minute: the engine, the theory and the transform
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not broad and not browser" \
 		tests/engine tests/transform tests/test_theory.py
 
+# Threads that wait for others in vain would take the cores from the other worker.
+test test-oldest: export OMP_WAIT_POLICY = passive
+
 test: lint types test-albumentationsx  ## everything that must hold
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

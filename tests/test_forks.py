@@ -27,7 +27,7 @@ from rics_transforms.explanation import explain
 torch.set_num_threads(2)
 generator = torch.Generator().manual_seed(0)
 # large enough for PyTorch to share every operator among threads
-IMAGES = torch.randint(0, 256, (4, 300, 304, 3), dtype=torch.uint8, generator=generator)
+IMAGES = torch.randint(0, 256, (2, 300, 304, 3), dtype=torch.uint8, generator=generator)
 IMAGES = IMAGES.movedim(-1, -3)  # as arrays of pixels come: channels last
 FLOATS, SHORTS = IMAGES / 255, IMAGES.to(torch.int16)
 PHOTO = PIL.Image.fromarray(IMAGES[0].movedim(0, -1).numpy())
@@ -41,7 +41,7 @@ def work():
             crop = RICSCrop(224, score=score, shifts=shifts)
             yield from crop(tv_tensors.Image(IMAGES[0]), MASK)
             yield v2.functional.pil_to_tensor(crop(PHOTO))
-            yield crop.transform(IMAGES, {"origins": torch.full((4, 2), 40)})
+            yield crop.transform(IMAGES, {"origins": torch.full((2, 2), 40)})
         yield score_map(IMAGES[0], 224, score)
         yield RICSCrop(224, score=score).locate_windows(IMAGES[0], 296)
         yield stability(IMAGES[0], 224, 3, score=score)

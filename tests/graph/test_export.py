@@ -60,7 +60,7 @@ def model() -> nn.Sequential:
     torch.manual_seed(0)
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-    crop = RICSCrop(224, score="hash")
+    crop = RICSCrop(64, score="hash")
     return nn.Sequential(crop, normalise, squeezenet1_1(num_classes=10)).eval()
 
 
@@ -70,8 +70,8 @@ def test_crop_and_model_in_one_file(
     format: Any, model: nn.Sequential, tmp_path: Path, photos: Tensor
 ) -> None:
     pytest.importorskip("onnxscript")
-    path, _ = export(model, tmp_path / f"model.{format}", n=256, format=format)
-    images = photos[:3, :, :256, :256].contiguous()
+    path, _ = export(model, tmp_path / f"model.{format}", n=72, format=format)
+    images = photos[:3, :, :72, :72].contiguous()
     output, origins = {"onnx": load_onnx, "pt2": load_pt2}[format](path)(images)
     assert torch.equal(origins, model[0].locate(images))
     with torch.no_grad():

@@ -20,23 +20,24 @@ from ..conftest import load_photo, random_image
 from .runners import CASES, K, N, Run, check, load_onnx, zoo_images
 
 
-@pytest.fixture(params=[CASES[0], CASES[3]], ids=" ".join, scope="module")
-def transform(request: pytest.FixtureRequest) -> RICSCrop:
+@pytest.fixture(params=CASES, ids=" ".join, scope="module")
+def case(request: pytest.FixtureRequest) -> tuple[str, Any]:
     score, shifts = request.param
-    return RICSCrop(K, score=score, shifts=shifts)
+    return score, shifts
 
 
 @pytest.fixture(scope="module")
-def command(
-    transform: RICSCrop, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, str]:
+def transform(case: tuple[str, Any]) -> RICSCrop:
+    return RICSCrop(K, score=case[0], shifts=case[1])
+
+
+@pytest.fixture(scope="module")
+def command(case: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """What the command writes, and what it says of it."""
     pytest.importorskip("onnxscript")
     path = tmp_path_factory.mktemp("onnx") / "crop.onnx"
-    score, shifts = request.node.callspec.params["transform"]
-    sizes = ["--k", str(K), "--n", str(N)]
-    options = [*sizes, "--score", score, "--shifts", shifts, str(path)]
-    result = CliRunner().invoke(rics, ["export", *options])
+    options = ["--k", str(K), "--n", str(N), "--score", case[0], "--shifts", case[1]]
+    result = CliRunner().invoke(rics, ["export", str(path), *options])
     assert result.exit_code == 0, result.output
     return path, result.output
 

@@ -58,7 +58,8 @@ class Noise(torch.utils.data.Dataset):
         return *self.transform(sample), i
 
 def batches(context):
-    workers = {"num_workers": 2, "multiprocessing_context": context} if context else {}
+    count = 2 if context == "fork" else 1  # which have to import torch
+    workers = {"num_workers": count, "multiprocessing_context": context} if context else {}
     for images, masks, _ in torch.utils.data.DataLoader(Noise(), batch_size=4, **workers):
         yield images
         yield masks
@@ -92,10 +93,9 @@ def test_two_processes_agree(tmp_path: Path) -> None:
     here: dict[str, Any] = {}
     exec(ORIGINS, here)
     expected = here["digest"](here["origins"]())
-    for threads, seed in ((1, "0"), (2, "1")):
-        script = ORIGINS + f"\ntorch.set_num_threads({threads})\nprint(digest(origins()))\n"
-        variables = {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": str(threads)}
-        assert run_script(tmp_path / f"origins_{seed}.py", script, **variables) == [expected]
+    script = ORIGINS + "\ntorch.set_num_threads(2)\nprint(digest(origins()))\n"
+    variables = {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
+    assert run_script(tmp_path / "origins.py", script, **variables) == [expected]
 
 
 @pytest.mark.slow
