@@ -72,7 +72,7 @@ def resample(
 
     Raises:
         ValueError: for another number of places, or a crop that reaches over the border by more
-            than half a pixel.
+            than half a pixel, on a torus by more than the image.
 
     Example:
         >>> edge = torch.tensor([[[0, 0, 0, 200, 200, 200]]], dtype=torch.uint8)
@@ -101,14 +101,14 @@ def resample(
 
 
 def _require_inside(places: list[list[int]], images: Tensor, size: Size, cyclic: bool) -> None:
-    """One place for each image, at most half a pixel outside; on the torus anywhere on it."""
+    """One place for each image, at most half a pixel outside; on a torus, at most once around."""
     if len(places) != len(images):
         raise ValueError(f"Expected {len(images)} places, one per image, but got {len(places)}.")
     for place in places:
         for start, side, length in zip(place, size, images.shape[-2:], strict=True):
-            half = 0 if cyclic else UNIT // 2
-            last = UNIT * length - 1 if cyclic else UNIT * (length - side) + half
-            if side > length or not -half <= start <= last:
+            beyond = UNIT * length if cyclic else UNIT // 2
+            last = beyond + UNIT * (length if cyclic else length - side)
+            if side > length or not -beyond <= start <= last:
                 raise ValueError(
                     f"Expected a crop inside the image of {tuple(images.shape[-2:])}, but got "
                     f"origin {tuple(start / UNIT for start in place)} and size {size}."
