@@ -5,9 +5,10 @@ have too few pixels), seen by `Camera`: means of 4 x 4 pixels, as uint8. Three t
 EfficientNet-Lite0 and SqueezeNet 1.0 keep their class under six moves; where the crops of every
 score lie under all 81 moves by quarters within 1 px, alone, with noise, and with JPEG; and
 fractional shifts of photographs that wrap around, the whole photograph being the crop, resampled by
-the Fourier shift theorem and rounded to grey levels. 95 % Clopper-Pearson intervals, p of McNemar's
-exact test against the centre crop; independent photographs are assumed. Prints Markdown. Records
-are kept in --records, so that an interrupted run goes on.
+the Fourier shift theorem and rounded to grey levels. A fourth: what whole shifts leave the same.
+95 % Clopper-Pearson intervals, p of McNemar's exact test against the centre crop; independent
+photographs are assumed. Prints Markdown. Records are kept in --records, so that an interrupted run
+goes on.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
     run = Run(options.limit, options.records)
     print_classes(run, models)
     print_torus(run, models)
+    print_whole_shifts(options.limit)
     print_scores(Run(min(options.grid, options.limit or options.grid), options.records))
 
 
@@ -149,6 +151,31 @@ def _print_kept(models: Any, rules: Any, reports: dict[tuple[str, str], ShiftRep
             kept, right = report.row(ROBUST, "class"), report.row("accuracy", "class")
             said = (p[ROBUST], p["accuracy"]) if rule != plain else ("", "")
             print_row(model, rule, str(kept.count), cell(kept), said[0], cell(right), said[1])
+
+
+def print_whole_shifts(limit: int | None) -> None:
+    heading(f"Scenes of which all nine windows of {N} px within 1 px have the same crop, k {K}")
+    print_head("scenes", "crop", "number", "same place", "same pixels", "all but 5 outer", words=2)
+    side, noise = N + 2, torch.Generator().manual_seed(0)
+    sources = {
+        "photographs": [scene for _, scene, _ in squeezenet.Photographs(side, side, limit)],
+        "noise": [
+            torch.randint(256, (3, side, side), generator=noise).byte() for _ in range(limit or 200)
+        ],
+    }
+    for name, scenes in sources.items():
+        for rule, crop in crops().items():
+            found = [_same_of_windows(crop, scene) for scene in scenes]
+            counts = (str(sum(column)) for column in zip(*found, strict=True))
+            print_row(name, rule, str(len(scenes)), *counts)
+
+
+def _same_of_windows(crop: RICSCrop, scene: Tensor) -> tuple[bool, bool, bool]:
+    """Whether all windows have the same place, the same pixels, and the same but for 5 outer."""
+    windows = scene.unfold(1, N, 1).unfold(2, N, 1).permute(1, 2, 0, 3, 4)
+    places = crop.locate_windows(scene, N)
+    same = crop(windows) == crop(windows[1, 1])
+    return bool((places == places[1, 1]).all()), bool(same.all()), bool(same[..., 5:-5, 5:-5].all())
 
 
 def print_scores(run: Run) -> None:
