@@ -20,7 +20,7 @@ from torch import Tensor
 from torchvision.models import vit_b_16
 
 from rics_transforms import RICSCrop, Score
-from rics_transforms.transform import Shifts
+from rics_transforms.samples import Shifts
 
 N, K = 224, 140
 BATCHES = (64, 256, 1024, 4096)

@@ -30,9 +30,11 @@ _HOMES = {
         "register_score",
         "unregister_score",
     ],
+    "fields": ["Ladder"],
     "graph": ["export"],
     "models": ["load_model"],
     "prediction": ["predict"],
+    "resized": ["RICSResizedCrop", "rics_resized_crop"],
     "shifts": ["get_shift", "list_shifts"],
     "theory": [
         "consistency_bound",

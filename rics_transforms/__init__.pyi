@@ -19,9 +19,12 @@ from rics_transforms.engine.scores import get_score as get_score
 from rics_transforms.engine.scores import list_scores as list_scores
 from rics_transforms.engine.scores import register_score as register_score
 from rics_transforms.engine.scores import unregister_score as unregister_score
+from rics_transforms.fields import Ladder as Ladder
 from rics_transforms.graph import export as export
 from rics_transforms.models import load_model as load_model
 from rics_transforms.prediction import predict as predict
+from rics_transforms.resized import RICSResizedCrop as RICSResizedCrop
+from rics_transforms.resized import rics_resized_crop as rics_resized_crop
 from rics_transforms.shifts import get_shift as get_shift
 from rics_transforms.shifts import list_shifts as list_shifts
 from rics_transforms.theory import consistency_bound as consistency_bound
@@ -39,9 +42,11 @@ from rics_transforms.verification.run import verify as verify
 __all__ = [
     "Certificate",
     "Hash",
+    "Ladder",
     "Lattice",
     "MexicanHat",
     "RICSCrop",
+    "RICSResizedCrop",
     "Random",
     "Saliency",
     "Score",
@@ -60,6 +65,7 @@ __all__ = [
     "predict",
     "register_score",
     "rics_crop",
+    "rics_resized_crop",
     "robustness_bound",
     "robustness_limit",
     "score_map",

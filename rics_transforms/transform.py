@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
-from math import prod
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from rics_transforms import theory
 from rics_transforms._arguments import Size, as_int, as_pair
-from rics_transforms.engine.crop import crop
-from rics_transforms.engine.geometry import UNIT, Geometry, whole
+from rics_transforms.engine.cutting import crop_tensor
+from rics_transforms.engine.geometry import UNIT, Geometry
 from rics_transforms.engine.images import (
     Images,
     as_pixels,
-    as_plain,
     as_tensor,
     check_crop,
-    from_pil,
-    is_tv_tensor,
     to_array,
-    to_pil,
 )
 from rics_transforms.engine.maps import patch_map
-from rics_transforms.engine.resampling import resample
 from rics_transforms.engine.scores import Score, complete_levels, get_score, require_smooth
 from rics_transforms.engine.selection import select
 from rics_transforms.engine.windows import select_windows
-from rics_transforms.samples import check_sample, is_image, warn_of_several_images
+from rics_transforms.samples import SampleCrop, Shifts, is_cyclic
 
 if TYPE_CHECKING:
     from rics_transforms.certificates import Certificate
-
-
-Shifts = Literal["realistic", "cyclic"]
 
 
 @overload
@@ -104,7 +91,7 @@ def locate(
         tensor([ 5, 29])
     """
     rule = require_smooth(get_score(score), subpixel)
-    origins = _locate(images, as_pair(k, "k"), rule, _is_cyclic(shifts), subpixel)
+    origins = _locate(images, as_pair(k, "k"), rule, is_cyclic(shifts), subpixel)
     return origins.numpy() if isinstance(images, np.ndarray) else origins
 
 
@@ -145,9 +132,9 @@ def rics_crop(
         torch.Size([2, 3, 48, 56])
     """
     tensor = as_tensor(images)
-    size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
+    size, cyclic = as_pair(k, "k"), is_cyclic(shifts)
     origins = _locate(tensor, size, require_smooth(get_score(score), subpixel), cyclic, subpixel)
-    crops = _crop_tensor(tensor, origins, size, cyclic, selected=True)
+    crops = crop_tensor(tensor, origins, size, cyclic, selected=True)
     return to_array(crops, images) if isinstance(images, np.ndarray) else crops
 
 
@@ -176,7 +163,7 @@ def score_map(
         torch.Size([5, 5])
     """
     pixels, lead = as_pixels(images)
-    size, cyclic = as_pair(k, "k"), _is_cyclic(shifts)
+    size, cyclic = as_pair(k, "k"), is_cyclic(shifts)
     check_crop(size, pixels)
     n = pixels.shape[-2], pixels.shape[-1]
     geometry = Geometry.of(n, size, get_score(score), cyclic)
@@ -186,7 +173,7 @@ def score_map(
     return geometry.fold(patches).reshape(*lead, *geometry.crops)
 
 
-class RICSCrop(v2.Transform):
+class RICSCrop(SampleCrop):
     """Crop every image at a place its content determines: a shifted window gives the same crop.
 
     Robust Inference by Crop Selection (Shifman & Weiss, ECCV 2024) as a torchvision v2 transform:
@@ -256,13 +243,8 @@ class RICSCrop(v2.Transform):
         subpixel: bool = False,
         return_origin: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(score, shifts, subpixel, return_origin)
         self.k = as_pair(k, "k")
-        self.return_origin = return_origin
-        self.score = require_smooth(get_score(score), subpixel)
-        self.subpixel = subpixel
-        _is_cyclic(shifts)
-        self.shifts = shifts
 
     @overload
     def locate(self, images: Tensor | PIL.Image.Image) -> Tensor: ...
@@ -307,84 +289,12 @@ class RICSCrop(v2.Transform):
         origins = select_windows(pixels, window, self.k, self.score, subpixel=self.subpixel)
         return _in_pixels(origins.reshape(*lead, *origins.shape[1:]), self.subpixel)
 
-    def forward(self, *inputs: Any) -> Any:
-        output: Any
-        origins: Any
-        (first, *others) = inputs or (None,)
-        if not others and isinstance(first, np.ndarray):
-            output, origins = self._crop_array(first)
-        elif not others and is_image(first):  # no sample to walk through
-            params = self._params(first)
-            output, origins = self.transform(first, params), params["origins"]
-        elif self.return_origin:
-            output, origins = self._crop_sample(inputs)
-        else:
-            warn_of_several_images(inputs)
-            return super().forward(*inputs)
-        return (output, origins) if self.return_origin else output
-
-    def _crop_array(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Crops and origins of an image alone; in a sample arrays pass through, as labels do."""
-        tensor = as_tensor(array)
-        params = self._params(tensor)
-        return to_array(self.transform(tensor, params), array), params["origins"].numpy()
-
-    def _crop_sample(self, inputs: tuple[Any, ...]) -> tuple[Any, Tensor]:
-        """A cropped sample and the origins, of which torchvision tells `transform` alone."""
-        warn_of_several_images(inputs)
-        made: list[dict[str, Any]] = []
-
-        def make_params(flat_inputs: list[Any]) -> dict[str, Any]:
-            made.append(self.make_params(flat_inputs))
-            return made[0]
-
-        one_call = copy(self)  # other threads must not see it
-        one_call.make_params = make_params  # type: ignore[method-assign]
-        output = super(RICSCrop, one_call).forward(*inputs)
-        return output, made[0]["origins"]
-
-    def check_inputs(self, flat_inputs: list[Any]) -> None:
-        if not any(map(is_image, flat_inputs)):
-            raise TypeError(
-                "Expected a sample with an image or a video (tensor, PIL image, tv_tensors.Image "
-                f"or tv_tensors.Video), but got {[type(i).__name__ for i in flat_inputs]}; an "
-                "array [H, W, C] is an image only by itself, elsewhere use tv_tensors.Image."
-            )
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        guide = next(filter(is_image, flat_inputs))
-        params = self._params(guide)
-        check_sample(flat_inputs, guide)
-        return params
-
     def _params(self, guide: Any) -> dict[str, Any]:
         """The origins, and the image in which they need no check since it is the one that chose."""
         return {"origins": self.locate(guide), "guide": guide}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        origins: Tensor = params["origins"]
-        cyclic = self.shifts == "cyclic"
-        guide = params.get("guide")
-        if _is_label_map(inpt, guide):
-            origins = whole(origins, F.get_size(inpt) if cyclic else None)
-        if is_image(inpt, tv_tensors.Mask) and isinstance(inpt, Tensor):
-            selected = guide is inpt
-            cropped = _crop_tensor(inpt, origins, self.k, cyclic, selected=selected)
-            return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
-        if origins.ndim > 1:
-            raise ValueError(
-                f"Expected {type(inpt).__name__} beside a single image, but got a batch of shape "
-                f"{tuple(origins.shape[:-1])}; apply RICSCrop per sample, before batching."
-            )
-        if isinstance(inpt, PIL.Image.Image):
-            return _crop_pil(inpt, origins, self.k, cyclic)
-        if cyclic:
-            raise ValueError(
-                f"Expected no {type(inpt).__name__} with shifts='cyclic': a crop that wraps around "
-                "can cut one object into several pieces, which such annotations cannot express."
-            )
-        top, left = origins.tolist()
-        return self._call_kernel(F.crop, inpt, top, left, *self.k)
+        return self._cut(inpt, params["origins"], self.k, params.get("guide"))
 
     def extra_repr(self) -> str:
         subpixel = ", subpixel=True" if self.subpixel else ""
@@ -463,58 +373,3 @@ def _locate(images: Images, size: Size, score: Score, cyclic: bool, subpixel: bo
 
 def _in_pixels(origins: Tensor, subpixel: bool) -> Tensor:
     return origins.to(torch.float64) / UNIT if subpixel else origins
-
-
-def _is_label_map(inpt: Any, guide: Any) -> bool:
-    """Whether values must not be mixed: of masks, palettes, single bits, boxes in integers."""
-    if isinstance(inpt, PIL.Image.Image):
-        if inpt is guide:
-            return False
-        bands = guide.getbands() if isinstance(guide, PIL.Image.Image) else ()
-        return inpt.mode in ("1", "P", "PA") or len(inpt.getbands()) < len(bands)
-    if isinstance(inpt, (tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)):
-        return not inpt.is_floating_point()
-    return isinstance(inpt, tv_tensors.Mask)
-
-
-def _crop_pil(image: PIL.Image.Image, origins: Tensor, size: Size, cyclic: bool) -> PIL.Image.Image:
-    """A crop that may go on at the opposite border; Pillow's own offset up to 12.1 spoils I;16."""
-    if origins.is_floating_point():
-        crop = _crop_tensor(from_pil(image), origins, size, cyclic, selected=False)
-        return to_pil(crop, image)
-    (top, left), (height, width) = origins.tolist(), size
-    cropped = image.crop((left, top, left + width, top + height))
-    for x, y in ((image.width, 0), (0, image.height), image.size):
-        if cyclic and (not x or left + width > x) and (not y or top + height > y):
-            cropped.paste(image, (x - left, y - top))
-    return cropped
-
-
-# --- what comes in -------------------------------------------------------------------------------
-
-
-def _is_cyclic(shifts: str) -> bool:
-    if shifts not in ("realistic", "cyclic"):
-        raise ValueError(f"Expected `shifts` to be 'realistic' or 'cyclic', but got {shifts!r}.")
-    return shifts == "cyclic"
-
-
-def _crop_tensor(
-    images: Tensor, origins: Tensor, size: Size, cyclic: bool, *, selected: bool
-) -> Tensor:
-    """Crop ``[..., *, H, W]`` at origins ``[..., 2]``; see `rics_transforms.engine.crop.crop`."""
-    plain = as_plain(images)
-    lead = origins.shape[:-1]
-    if origins.shape[-1:] != (2,) or plain.shape[: len(lead)] != lead:
-        raise ValueError(
-            "Expected `origins` to be [..., 2] with the leading dimensions of the images, but got "
-            f"{tuple(origins.shape)} beside {tuple(plain.shape)}."
-        )
-    flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
-    places = origins.reshape(prod(lead), 2)
-    if origins.is_floating_point():
-        parts = (places * UNIT).to(torch.int64)
-        crops = resample(flat, parts, size, cyclic=cyclic, selected=selected)
-    else:
-        crops = crop(flat, places, size, cyclic=cyclic, selected=selected)
-    return crops.reshape(*lead, *plain.shape[len(lead) : -2], *size)

@@ -21,7 +21,7 @@ import rics_transforms
 from rics_transforms import Lattice, Score, get_score, list_scores, register_score
 from rics_transforms._arguments import Size
 from rics_transforms.engine.exact import box_sum, channel_sum
-from rics_transforms.transform import Shifts
+from rics_transforms.samples import Shifts
 
 from . import chromium, reference
 

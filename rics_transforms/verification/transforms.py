@@ -15,8 +15,8 @@ Transform = Callable[[Tensor], Tensor]
 
 
 def selects(transform: Transform) -> bool:
-    """Whether a transform selects crops by a score, as `RICSCrop` does."""
-    return isinstance(getattr(transform, "score", None), Score)
+    """Whether a transform selects crops of one size by a score, as `RICSCrop` does."""
+    return isinstance(getattr(transform, "score", None), Score) and hasattr(transform, "k")
 
 
 def locates(transform: Transform) -> bool:

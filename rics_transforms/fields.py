@@ -1,0 +1,137 @@
+"""Fields: the middle of an image of any size, cut so that trimmed copies of it have the same size.
+
+A file that was trimmed by a few pixels has another size. Were crops chosen in, or their side
+derived from, the whole image, the crop of the trimmed copy would be another one, or of another
+scale. So crops are chosen in a field whose side is a rung of a ladder: it stays the same unless a
+rung lies between the sizes of the two copies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rics_transforms._arguments import Size, as_int, as_number
+from rics_transforms.engine.images import middle
+
+BASE = 64
+"""The side that every ladder has, in pixels."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The sides that fields may have: ``64 step^i`` pixels, rounded, for all whole numbers i.
+
+    A finer ladder leaves less of an image unused, and a trim crosses a rung more often: of images
+    whose shorter side is L, trimmed by d pixels, a share of about ``d / (L log(step))``.
+
+    Args:
+        step: how much longer a side is than the one before it, above 1.
+        most: how much of the shorter side of an image a field may cover, above 0 and at most 1; the
+            margin is what a copy can lose before the field has to move by more than half of it.
+
+    Raises:
+        TypeError: for what is no number.
+        ValueError: for numbers out of range.
+
+    Example:
+        >>> ladder = Ladder()
+        >>> [ladder.side(shorter) for shorter in (256, 320, 375, 480)]
+        [235, 304, 362, 431]
+        >>> ladder.side(375) == ladder.side(379)  # a copy of which 4 px were trimmed
+        True
+    """
+
+    step: float = 2 ** (1 / 8)
+    most: float = 0.97
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "most", as_number(self.most, "most", 1))
+        if as_number(self.step, "step") <= 1:
+            raise ValueError(f"Expected `step` to be a number above 1, but got {self.step!r}.")
+
+    def side(self, shorter: float) -> int:
+        """The longest side that an image with this shorter side leaves room for, in pixels.
+
+        Raises:
+            ValueError: if that leaves no room at all.
+        """
+        room = self.most * shorter
+        if room < 1:
+            raise ValueError(
+                f"Expected images with room for a field of 1 pixel, of which {self.most:g} covers "
+                f"the shorter side, but got {shorter:g}. Enlarge smaller images first."
+            )
+        rung = math.floor(math.log(room / BASE, self.step)) + 1
+        while self._rung(rung) > room:
+            rung -= 1
+        return self._rung(rung)
+
+    def _rung(self, i: int) -> int:
+        return max(1, round(BASE * self.step**i))
+
+
+class Field(NamedTuple):
+    """Where the crop of an image is chosen, and its size.
+
+    Attributes:
+        origin: (top, left) of the field in the image.
+        size: height and width of the field.
+        k: height and width of the crop.
+    """
+
+    origin: Size
+    size: Size
+    k: Size
+
+    @classmethod
+    def within(cls, image: Size, ratio: float, side: int | Ladder, shape: Size) -> Field:
+        """The field in the middle of an image of (height, width), shaped as the output is.
+
+        Args:
+            image: its height and width.
+            ratio: side of the crop as a share of the field's.
+            side: the longer side of the field, or the ladder that it is taken from.
+            shape: a height and a width whose ratio field and crop have.
+
+        Raises:
+            ValueError: for an image that is too small.
+
+        Example:
+            >>> Field.within((375, 500), 7 / 8, Ladder(), (224, 224))
+            Field(origin=(6, 69), size=(362, 362), k=(317, 317))
+        """
+        longest = max(shape)
+        shorter = min(length * longest / part for length, part in zip(image, shape, strict=True))
+        if isinstance(side, Ladder):
+            side = side.side(shorter)
+        elif side > shorter:
+            raise ValueError(
+                f"Expected `field` to be at most {int(shorter)} for images of {image}, but got "
+                f"{side}; a `Ladder` fits it to every image."
+            )
+        size = scaled(side, shape)
+        k = scaled(ratio * side, shape)
+        return cls(middle(image, size), size, k)
+
+
+def scaled(longest: float, shape: Size) -> Size:
+    """A height and a width as in `shape`, the longer of them given; at least one pixel.
+
+    Example:
+        >>> scaled(100, (3, 4))
+        (75, 100)
+    """
+    height, width = (max(1, round(longest * part / max(shape))) for part in shape)
+    return height, width
+
+
+def as_side(field: int | Ladder) -> int | Ladder:
+    """The argument `field`.
+
+    Raises:
+        TypeError: unless it is an int or a `Ladder`.
+        ValueError: for an int below 1.
+    """
+    return field if isinstance(field, Ladder) else as_int(field, "field", 1)
