@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms._arguments import Size, as_number, as_pair
+from rics_transforms._arguments import as_number, as_pair
 from rics_transforms.engine.images import Images, as_colours, as_tensor
 from rics_transforms.engine.scores import Score
 from rics_transforms.fields import Field, Ladder, as_side, scaled

@@ -23,6 +23,7 @@ LITTLE = {
     "growth": ["--side", "96", "--batch", "8", "--rounds", "2"],
     "deployment": ["--operators"],
     "subpixel": ["--limit", "1", "--grid", "1"],
+    "trims": ["--limit", "1"],
     "gpu": "--device cpu --backend eager --batches 1 --rounds 2 --scores lattice".split(),
 }
 
@@ -36,6 +37,7 @@ SMALL = {
     "pipeline": "del WAYS['10 crops']",
     "forwards": "SETTINGS, GROWING = SETTINGS[:1], GROWING[:1]",
     "growth": "SIDES, N, K = (48, 64, 96), 48, 32",
+    "trims": "STEPS, TRIMS = {'2': 2}, {'trims': Trim(1, samples=1)}",
     "subpixel": "GRIDS = {'5 moves': Camera(1, samples=5)}",
     "gpu": "N, K, SHIFTS = 48, 32, SHIFTS[:1]\n"
     "from torchvision.models import squeezenet1_1 as vit_b_16",

@@ -192,14 +192,17 @@ def window_for(k: Pair) -> Pair:
 # --- scenes --------------------------------------------------------------------------------------
 
 
-def scenes_of(paths: Sequence[Path], side: int, max_pixels: int, factor: int = 1) -> Scenes:
+def scenes_of(paths: Sequence[Path], side: int | None, max_pixels: int, factor: int = 1) -> Scenes:
     """The scenes of folders and image files; without any, those that ship with scikit-image.
 
     The latter are cut at the resolution of the views, `factor` times coarser than the scenes.
+    Without a side, images stay whole.
     """
     from rics_transforms.data import photos
 
-    if paths:
+    if side is None and not paths:
+        return photos.photographs()
+    if paths or side is None:
         return photos.folder_scenes(paths, side, max_pixels=max_pixels)
     return photos.scenes(side // factor, factor=factor)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rics_transforms.models.model import Model
     from rics_transforms.verification.results import ShiftReport
 
-RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
+RECORDS, BASELINE, CHAIN = "records.jsonl", "baseline.jsonl", "chain.jsonl"
 
 
 @shared.command()
@@ -45,8 +45,9 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
     metavar="NAME",
     default="realistic",
     show_default=True,
-    help="realistic, camera, cyclic, or another with options, such as half:samples=64 or "
-    "realistic:delta=1,then=jpeg:quality=90. Cyclic shifts are measured with cyclic crops.",
+    help="realistic, camera, cyclic, trim, or another with options, such as half:samples=64 or "
+    "realistic:delta=1,then=jpeg:quality=90. Cyclic shifts are measured with cyclic crops, trims "
+    "of whole images with crops that are chosen before the resize to --k.",
 )
 @click.option(
     "--model",
@@ -80,7 +81,15 @@ RECORDS, BASELINE = "records.jsonl", "baseline.jsonl"
     "image's folder among the sorted folders of PATH.",
 )
 @size_option(
-    "--baseline", "Also measure a plain centre crop of this size; of the size n: no crop at all."
+    "--baseline",
+    "Also measure a plain centre crop of this size; of the size n: no crop at all. For trims: of "
+    "images whose shorter side is resized to --n.",
+)
+@click.option(
+    "--chain",
+    metavar="SPEC",
+    help="Also measure a transform of yours, module:function, as --model takes models: all that "
+    "makes the input of the model from a view.",
 )
 @shared.max_pixels
 @click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most this many scenes.")
@@ -110,6 +119,7 @@ def verify(
     spec: str | None,
     labels: str | None,
     baseline: Pair | None,
+    chain: str | None,
     limit: int | None,
     max_pixels: int,
     output: Path,
@@ -125,6 +135,8 @@ def verify(
     """
     from torchvision.transforms import v2
 
+    from rics_transforms.models.model import load_own
+    from rics_transforms.resized import RICSResizedCrop
     from rics_transforms.transform import RICSCrop
     from rics_transforms.verification.run import as_shift
 
@@ -132,11 +144,16 @@ def verify(
     _check_baseline(baseline, n)
     shift = as_shift(shifts, deltas)
     label = _labels(paths, labels)
-    images = shared.scenes_of(paths, max(shift.room(n)), max_pixels, shift.factor)
-    scenes = _Labelled(images, limit, label)
-    rule = RICSCrop(
-        k, score=score, shifts="cyclic" if shift.wraps else "realistic", subpixel=subpixel
-    )
+    room = max(shift.room(n)) if shift.sized else None
+    scenes = _Labelled(shared.scenes_of(paths, room, max_pixels, shift.factor), limit, label)
+    rule: Any
+    plain: Any = v2.CenterCrop(baseline) if baseline else None
+    if shift.sized:
+        kind: Any = "cyclic" if shift.wraps else "realistic"
+        rule = RICSCrop(k, score=score, shifts=kind, subpixel=subpixel)
+    else:
+        rule = RICSResizedCrop(k, score=score, subpixel=subpixel)
+        plain = plain and v2.Compose([v2.Resize(min(n)), plain])
     model = _model(spec, **{key: options.pop(key) for key in _MODEL_OPTIONS})
 
     def measured(label: str, transform: Any, file: str) -> ShiftReport:
@@ -145,13 +162,14 @@ def verify(
         threads = shared.one_thread() if model is None else nullcontext()
         with threads, progress_bar(label) as progress:
             return measure(
-                scenes, transform, model=model, shifts=shift, deltas=deltas, n=n,
-                records=output / file, command=_command(), **options,
+                scenes, transform, model=model, shifts=shift, deltas=deltas,
+                n=n if shift.sized else None, records=output / file, command=_command(), **options,
                 progress=lambda records: _watched(records, scenes.count, progress),
             )  # fmt: skip
 
     found = measured("Measuring", rule, RECORDS)
-    others = [measured("Baseline", v2.CenterCrop(baseline), BASELINE)] if baseline else []
+    others = [measured("Baseline", plain, BASELINE)] if plain else []
+    others += [measured("Chain", load_own("chain", chain), CHAIN)] if chain else []
     _show(found, others, output, scenes, as_json)
 
 

@@ -146,6 +146,25 @@ def scenes(size: int, minimum: int = 200, factor: int = 1) -> Scenes:
     return Scenes(lambda _: _enlarged(tiles, factor), len(tiles), origin, recipe)
 
 
+def photographs() -> Scenes:
+    """The same photographs, whole and at the size of their files.
+
+    Returns:
+        An iterable of ``(name, uint8 [3, H, W])``.
+
+    Raises:
+        ModuleNotFoundError: without scikit-image.
+
+    Example:
+        >>> name, scene = next(iter(photographs()))
+        >>> name, scene.shape
+        ('astronaut', torch.Size([3, 512, 512]))
+    """
+    found = [(name, F.pil_to_tensor(photo)) for name, photo in _photographs()]
+    origin = f"{len(found)} photographs that ship with scikit-image"
+    return Scenes(lambda _: iter(found), len(found), origin, "photographs()")
+
+
 def _enlarged(tiles: list[Scene], factor: int) -> Iterator[Scene]:
     """The tiles, each enlarged when it is asked for."""
     for name, tile in tiles:
@@ -173,7 +192,9 @@ def _tiles(name: str, photo: PIL.Image.Image, size: int, scale: int) -> Iterator
 # --- a folder of images --------------------------------------------------------------------------
 
 
-def folder_scenes(path: Sources, size: int, *, max_pixels: int = MAX_PIXELS) -> Scenes:
+def folder_scenes(
+    path: Sources, size: int | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Scenes:
     """One square scene per image of a folder, or file: the centre, at a short side of `size`.
 
     Files of folders are found recursively by their suffix, hidden ones left out, and sorted. They
@@ -183,7 +204,7 @@ def folder_scenes(path: Sources, size: int, *, max_pixels: int = MAX_PIXELS) -> 
 
     Args:
         path: the folder, or an image file, or several of them.
-        size: side of a scene in pixels.
+        size: side of a scene in pixels; None: the whole images, at their own sizes.
         max_pixels: larger images are left out.
 
     Returns:
@@ -201,7 +222,8 @@ def folder_scenes(path: Sources, size: int, *, max_pixels: int = MAX_PIXELS) -> 
         ...     [(name, scene.shape) for name, scene in folder_scenes(folder, 40)]
         [('grey.png', torch.Size([3, 40, 40]))]
     """
-    size, limit = as_int(size, "size", 1), as_int(max_pixels, "max_pixels", 1)
+    size = None if size is None else as_int(size, "size", 1)
+    limit = as_int(max_pixels, "max_pixels", 1)
     files, paths = find_sources(path), [str(source) for source in as_paths(path)]
 
     def make(unreadable: dict[str, str]) -> Iterator[Scene]:
@@ -211,9 +233,10 @@ def folder_scenes(path: Sources, size: int, *, max_pixels: int = MAX_PIXELS) -> 
             except Unreadable as error:
                 unreadable[name] = error.reason
             else:
-                yield name, _centre(photo, size)
+                yield name, F.pil_to_tensor(photo) if size is None else _centre(photo, size)
 
-    recipe = f"folder_scenes({(paths[0] if len(paths) == 1 else paths)!r}, {size})"
+    first = paths[0] if len(paths) == 1 else paths
+    recipe = f"folder_scenes({first!r})" if size is None else f"folder_scenes({first!r}, {size})"
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return Scenes(make, len(files), f"images of {paths[0]}{more}", recipe)
 

@@ -217,22 +217,35 @@ def load_model(
 
 
 def _own(spec: str, weights: str | Path | None) -> Model:
-    path, _, name = spec.partition(":")
-    with _working_directory_first():
-        module = _imported(path, spec)
-        if not hasattr(module, name):
-            names = [public for public in dir(module) if not public.startswith("_")]
-            require_name("model", name, names)
-        model = getattr(module, name)
-        if _needs_no_arguments(model):
-            model = model()
-    model = as_model(model)
+    model = as_model(load_own("model", spec))
     if weights is None:
         return model
     if not isinstance(model.net, nn.Module):
         raise ValueError(f"Expected {spec} to be a torch.nn.Module, for `weights`, but it is not.")
     fill(model.net, read_weights(weights), spec)
     return model
+
+
+def load_own(kind: str, spec: str) -> Any:
+    """What ``"module:function"`` stands for: see `load_model`.
+
+    Args:
+        kind: argument name to put into the errors.
+        spec: the module may lie in the working directory.
+
+    Raises:
+        ValueError: for a module or a name that is not there.
+    """
+    path, _, name = spec.partition(":")
+    if not path or not name:
+        raise ValueError(f'Expected `{kind}` to be "module:function", but got {spec!r}.')
+    with _working_directory_first():
+        module = _imported(path, spec)
+        if not hasattr(module, name):
+            names = [public for public in dir(module) if not public.startswith("_")]
+            require_name(kind, name, names)
+        found = getattr(module, name)
+        return found() if _needs_no_arguments(found) else found
 
 
 def _imported(path: str, spec: str) -> Any:

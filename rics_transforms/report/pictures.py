@@ -83,7 +83,7 @@ def find_scenes(
 
 def _require_window(report: ShiftReport, record: Record, scene: Tensor) -> None:
     """Raise for a scene of another size, which would show other pixels than were measured."""
-    factor, (height, width) = report.settings.factor, report.settings.n
+    factor, (height, width) = report.settings.factor, report.settings.windows
     centre = tuple(at / factor for at in middle(size_of(scene), (height * factor, width * factor)))
     if record.window != centre:
         raise ValueError(

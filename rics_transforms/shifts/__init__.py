@@ -9,6 +9,7 @@ A `Shift` lists its moves, tells how large a scene they need, and makes one view
 | `camera` | means of a finer scene's pixels, moved by fractions of a pixel, alone or disturbed | |
 | `cyclic` | the window rolled | Shifman & Weiss 2024, Theorem 2 |
 | `integer`, `half`, `fractional` | the window rolled over a grid | Michaeli et al. 2023 |
+| `trim` | the whole scene, trimmed by a few rows and columns, alone or disturbed | |
 | `shifted_crop` | a random square, moved by a pixel, then resized | Azulay & Weiss 2019 |
 | `embedded` | a small picture on a canvas, moved by a pixel | Azulay & Weiss 2019 |
 | `rescaled` | a small picture on black, enlarged by a pixel | Azulay & Weiss 2019 |
@@ -24,6 +25,7 @@ from rics_transforms.shifts.base import Move, Shift
 from rics_transforms.shifts.camera import Camera
 from rics_transforms.shifts.canvas import Embedded, Rescaled, ShiftedCrop
 from rics_transforms.shifts.cyclic import Cyclic, Grid
+from rics_transforms.shifts.trim import Trim
 from rics_transforms.shifts.windows import Realistic
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Rescaled",
     "Shift",
     "ShiftedCrop",
+    "Trim",
     "get_shift",
     "list_shifts",
 ]
@@ -53,6 +56,7 @@ _SHIFTS: Mapping[str, Callable[..., Shift]] = {
     "realistic": Realistic,
     "rescaled": Rescaled,
     "shifted_crop": ShiftedCrop,
+    "trim": Trim,
 }
 
 
@@ -62,7 +66,7 @@ def list_shifts() -> list[str]:
     Example:
         >>> list_shifts()
         ['camera', 'cyclic', 'embedded', 'fractional', 'half', 'integer', 'realistic', \
-'rescaled', 'shifted_crop']
+'rescaled', 'shifted_crop', 'trim']
     """
     return sorted(_SHIFTS)
 
@@ -82,6 +86,6 @@ def get_shift(shift: str | Shift) -> Shift:
         >>> get_shift("cylic")
         Traceback (most recent call last):
         ValueError: Expected `shift` to be one of camera, cyclic, embedded, fractional, half, \
-integer, realistic, rescaled, shifted_crop, but got 'cylic'; did you mean 'cyclic'?
+integer, realistic, rescaled, shifted_crop, trim, but got 'cylic'; did you mean 'cyclic'?
     """
     return shift if isinstance(shift, Shift) else from_text("shift", shift, _SHIFTS)

@@ -8,6 +8,7 @@ has a default, which holds for views that are not windows of the scene:
 | `tracks` | False | `Realistic`, `Camera` |
 | `wraps` | False | `Cyclic`, `Grid` |
 | `factor` | 1 | `Camera` |
+| `sized` | True | `Trim` |
 | `room` | the window itself | every shift that needs more, or less |
 | `deltas` | none: one row for all moves | `Realistic`, `Camera` |
 | `disturbance` | None | `Realistic`, `Camera` |
@@ -50,10 +51,13 @@ class Shift(ABC):
             moves are then multiples of ``1 / factor``.
         wraps: whether the content of the window is rolled, so that what leaves on one side enters
             on the other; rules for cyclic shifts are made for these.
+        sized: whether views have the n pixels asked for; otherwise they have about the size of
+            their scene, and `room` asks for no more than views of n pixels need.
     """
 
     tracks: ClassVar[bool] = False
     wraps: ClassVar[bool] = False
+    sized: ClassVar[bool] = True
 
     @property
     def factor(self) -> int:
@@ -101,7 +105,8 @@ class Shift(ABC):
             rng: source of randomness for this scene.
 
         Yields:
-            uint8 ``[C, n_h, n_w]`` (`Grid` also makes float32). May share memory with the scene.
+            uint8 ``[C, n_h, n_w]`` (`Grid` also makes float32, and `Trim` other sizes). May share
+            memory with the scene.
 
         Raises:
             TypeError: for another dtype.

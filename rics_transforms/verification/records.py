@@ -181,7 +181,7 @@ def _require_within(record: Record, settings: Settings) -> None:
     if record.window is None or settings.k is None:
         raise ValueError("`places` are given without a `window` or a crop")
     places = [record.places[i] for i in record.place]
-    room = [n - k for n, k in zip(settings.n, settings.k, strict=True)]
+    room = [n - k for n, k in zip(settings.windows, settings.k, strict=True)]
     for axis in (0, 1):
         start = record.window[axis]
         for place, move in zip(places, settings.moves, strict=True):

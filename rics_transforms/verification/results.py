@@ -104,11 +104,11 @@ class ShiftReport:
 
         None if places are unknown or there are too few images; see `statistics.uniformity`.
         """
-        n, k = self.settings.n, self.settings.k
+        k = self.settings.k
         if self.settings.theory != "realistic" or k is None:
             return None
         chosen = [_origin(record) for record in self.records]
-        return uniformity(chosen, theory.crop_positions(n, k))
+        return uniformity(chosen, theory.crop_positions(self.settings.windows, k))
 
     def __repr__(self) -> str:
         images, rows = count(len(self.records), "image"), count(len(self.rows), "row")

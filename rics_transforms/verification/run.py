@@ -80,7 +80,7 @@ def verify(
         deltas: largest realistic shifts in pixels; each gets rows of its own. A `Realistic` that
             does not reach all of them reports those that it reaches.
         n: window side in pixels, or ``(height, width)``. Default: the largest window that can be
-            shifted within the first scene.
+            shifted within the first scene. `Trim` takes scenes of all sizes, and no `n`.
         neighbours: also compare the nearest neighbour, by the cosine of embeddings, among all
             "others", among those of the same "class", or among scenes of your own. The first two
             iterate over `images` twice.
@@ -121,9 +121,7 @@ def verify(
     shift = as_shift(shifts, deltas)
     ready = None if model is None else as_model(model)
     each = mapper or in_order
-    if n is None and mapper is not None:
-        raise ValueError("Expected `n` together with a `mapper`, but got none.")
-    window = _window(images, shift) if n is None else as_pair(n, "n")
+    window = _window(images, shift, n, alone=mapper is None)
     measure = Measurement(transform, shift, window, ready, None, as_int(seed, "seed", 0))
     settings = Settings.of(
         transform, shift, window, deltas=deltas, model=None if ready is None else ready.name,
@@ -238,8 +236,18 @@ def _as_deltas(deltas: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(read))
 
 
-def _window(images: Iterable[SceneLike], shift: Shift) -> Size:
-    """The largest window that the shifts leave of the first scene."""
+def _window(
+    images: Iterable[SceneLike], shift: Shift, n: int | Sequence[int] | None, *, alone: bool
+) -> Size:
+    """Height and width of the windows: as asked for, or the largest within the first scene."""
+    if not shift.sized:
+        if n is not None:
+            raise ValueError(f"Expected no `n` with {shift}, whose views are whole, but got {n}.")
+        return 1, 1
+    if n is not None:
+        return as_pair(n, "n")
+    if not alone:
+        raise ValueError("Expected `n` together with a `mapper`, but got none.")
     if isinstance(images, Iterator):
         raise ValueError("Expected `n` together with an iterator of images, but got none.")
     first = next(iter(images), None)

@@ -32,7 +32,7 @@ class Settings:
     """What was measured, and how. Objects are given as text: a call that makes them.
 
     Attributes:
-        n: height and width of a window in pixels.
+        n: height and width of a window in pixels; None if views have the sizes of their scenes.
         transform: what makes the model's input of a window.
         transform_name: its class, or the name of a function.
         k: height and width of a crop; None, as the next three, if the transform selects none.
@@ -55,7 +55,7 @@ class Settings:
         command: what makes the same report.
     """
 
-    n: Size
+    n: Size | None
     transform: str
     transform_name: str
     k: Size | None
@@ -95,7 +95,7 @@ class Settings:
             ValueError: if the crop of the transform is larger than the window.
         """
         return cls(
-            n=n,
+            n=n if shifts.sized else None,
             transform=describe(transform),
             transform_name=name_of(transform),
             **_selection(transform, shifts, n),
@@ -135,6 +135,17 @@ class Settings:
         """One line of JSON, the first one of a records file."""
         return json.dumps({"settings": asdict(self)})
 
+    @property
+    def windows(self) -> Size:
+        """Height and width of the windows, where there are any.
+
+        Raises:
+            ValueError: where views have the sizes of their scenes.
+        """
+        if self.n is None:
+            raise ValueError("views that have the sizes of their scenes are no windows")
+        return self.n
+
     def differences(self, other: Settings) -> list[str]:
         """The names of the settings that differ; `source`, `origin` and `command` may.
 
@@ -150,7 +161,8 @@ class Settings:
 
     def call(self, images: str) -> str:
         """The Python call that makes the same report."""
-        options = [f"n={self.n}", f"shifts={self.shifts}"]
+        options = [f"n={self.n}"] if self.n else []
+        options += [f"shifts={self.shifts}"]
         options += [f"deltas={list(self.deltas)}"] if self.deltas else []
         options += [f"model={self.model!r}"] if self.model else []
         options += [f"neighbours={self.neighbours!r}"] if self.neighbours else []
@@ -160,7 +172,7 @@ class Settings:
 
 def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
     """What a transform that selects crops does, and which theorems bound it."""
-    if not selects(transform):
+    if not selects(transform) or not shifts.sized:
         return dict.fromkeys(("k", "score", "score_name", "order", "theory"))
     k = as_pair(transform.k, "k")
     theory.crop_positions(n, k)
@@ -189,7 +201,7 @@ def _require_sense(settings: Settings) -> None:
     if len({value is None for value in selection}) > 1 or (settings.theory and not settings.k):
         raise ValueError("only some of `k`, `score`, `score_name`, `order` and `theory` are given")
     if settings.k is not None:
-        theory.crop_positions(settings.n, settings.k)
+        theory.crop_positions(settings.windows, settings.k)
     if not moves or any(moves[0]):
         raise ValueError("the first one of `moves` is not (0, 0)")
     if list(deltas) != sorted(set(deltas)) or min(deltas, default=0) < 0:

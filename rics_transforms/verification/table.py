@@ -162,9 +162,10 @@ def number(value: float | None, row: Row) -> str:
 
 def title(settings: Settings) -> str:
     """What was measured, in a line."""
-    whole = f"{settings.transform_name} of {size(settings.n)} px windows"
+    whole = f"{settings.transform_name} of "
+    whole += f"{size(settings.n)} px windows" if settings.n else "whole images"
     if settings.k:
-        whole = f"{settings.score}: crops of {size(settings.k)} out of {size(settings.n)} px"
+        whole = f"{settings.score}: crops of {size(settings.k)} out of {size(settings.windows)} px"
     return f"{whole}, model {settings.model}" if settings.model else whole
 
 
@@ -177,7 +178,7 @@ def unpromised(settings: Settings) -> str:
     """For which shifts theory promises no robustness, and why; empty if it does for all."""
     if settings.theory != "realistic" or settings.k is None:
         return ""
-    return no_robustness(settings.n, settings.k, settings.deltas)
+    return no_robustness(settings.windows, settings.k, settings.deltas)
 
 
 def no_robustness(n: Size, k: Size, deltas: Sequence[int]) -> str:

@@ -30,12 +30,18 @@ def resamples(transform: Transform) -> bool:
 
 
 def name_of(x: object) -> str:
-    """The name of a function, or of an object's class.
+    """The name of a function, or of an object's class; of a chain, the names of its steps.
 
     Example:
         >>> name_of(name_of), name_of(3)
         ('name_of', 'int')
+        >>> from torchvision.transforms.v2 import CenterCrop, Compose, Resize
+        >>> name_of(Compose([Resize(256), CenterCrop(224)]))
+        'Resize + CenterCrop'
     """
+    steps = getattr(x, "transforms", None)
+    if isinstance(steps, (list, tuple)):
+        return " + ".join(map(name_of, steps))
     return str(getattr(x, "__name__", type(x).__name__))
 
 

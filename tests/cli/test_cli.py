@@ -441,6 +441,45 @@ def test_verify_a_camera_on_tiles(tmp_path: Path) -> None:
     assert "enlarged 4 times" in " ".join(result.stdout.split())
 
 
+CHAIN = """
+from torchvision.transforms import v2
+
+def chain():
+    return v2.Compose([v2.Resize(40), v2.CenterCrop(30)])
+"""
+
+
+def test_verify_trims_beside_chains(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_chain.py").write_text(CHAIN)
+    monkeypatch.chdir(tmp_path)
+    command = ["verify", photos, "--k", 28, "--shifts", "trim:most=2,samples=5", "--limit", 3]
+    command += ["--score", "lattice", "--baseline", 28, "--chain", "own_chain:chain"]
+    result = rics(*command, "--output", "out")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(Path("out/report.json").read_text())["settings"]
+    assert report["n"] is None and report["k"] is None and report["images"] == 3
+    assert report["transform"].startswith("RICSResizedCrop(size=(28, 28)")
+    plain = ShiftReport.load("out/baseline.jsonl").settings
+    assert plain.transform_name == "Resize + CenterCrop" and "size=[32]" in plain.transform
+    assert "size=[40]" in ShiftReport.load("out/chain.jsonl").settings.transform
+    assert rics(*command, "--output", "out").stdout == result.stdout
+    command[-1] = "own_chain:chian"
+    refused = rics(*command, "--output", "out")
+    assert refused.exit_code == 2 and "did you mean 'chain'" in refused.stderr
+    sys.modules.pop("own_chain", None)
+
+
+def test_verify_trims_of_whole_photographs(tmp_path: Path) -> None:
+    command = ["verify", "--k", 28, "--shifts", "trim:samples=1", "--limit", 2]
+    result = rics(*command, "--score", "hash", "--output", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "at most 2 of 15 photographs that ship with scikit-image" in " ".join(
+        result.stdout.split()
+    )
+
+
 def test_a_table_in_a_narrow_terminal_has_whole_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
