@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rics_transforms import RICSCrop, Score
+from rics_transforms import RICSCrop, RICSResizedCrop, Score
 from rics_transforms.integrations._versions import require
 
 require("ray", extra="ray", minimum="2.40")
@@ -34,7 +34,70 @@ import ray.data  # noqa: E402
 Batch = dict[str, Any]
 
 
-class RICSBatch:
+class _Batch:
+    """What both kinds of crops do with a batch.
+
+    Args:
+        crop: gives an image's crop and its origin.
+        image_column, output_column, location_columns, device: see `RICSBatch`.
+    """
+
+    def __init__(
+        self,
+        crop: RICSCrop | RICSResizedCrop,
+        image_column: str,
+        output_column: str | None,
+        location_columns: tuple[str, str] | None,
+        device: str,
+    ) -> None:
+        if output_column is None and location_columns is None:
+            raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
+        self.crop = crop
+        self.image_column = image_column
+        self.output_column = output_column
+        self.location_columns = location_columns
+        self.device = device
+
+    def __call__(self, batch: Batch) -> Batch:
+        images = [_as_tensor(image).to(self.device) for image in batch[self.image_column]]
+        if self.output_column is None:
+            crops, origins = [], [self.crop.locate(image) for image in images]
+        else:
+            pairs = [self.crop(image) for image in images]
+            crops = [crop.movedim(0, -1).cpu().numpy() for crop, _ in pairs]
+            origins = [origin for _, origin in pairs]
+        found = dict(batch)
+        if self.location_columns is not None:
+            columns = self._locations(images, [origin.tolist() for origin in origins])
+            found |= zip(self.location_columns, columns, strict=True)
+        if self.output_column is not None:
+            found[self.output_column] = np.stack(crops) if crops else self._no_crops(batch)
+        return found
+
+    @property
+    def _dtype(self) -> Any:
+        return np.float64 if self.crop.subpixel else np.int64
+
+    def _locations(
+        self, images: list[Tensor], origins: list[list[float]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The columns that say where the crops lie."""
+        raise NotImplementedError
+
+    @property
+    def _size(self) -> Sequence[int]:
+        """Height and width of what `output_column` holds."""
+        raise NotImplementedError
+
+    def _no_crops(self, batch: Batch) -> np.ndarray:
+        """The column of crops of an empty batch; it says no sizes where the images' says none."""
+        images = np.asarray(batch[self.image_column])
+        if images.ndim < 3:
+            return images
+        return np.empty((0, *self._size, *(images.shape[3:] or (1,))), images.dtype)
+
+
+class RICSBatch(_Batch):
     """The crop of every image of a batch, for `ray.data.Dataset.map_batches`.
 
     Args:
@@ -58,6 +121,8 @@ class RICSBatch:
     Every image chooses the crop that `rics_transforms.locate` chooses for it.
     """
 
+    crop: RICSCrop
+
     def __init__(
         self,
         k: int | Sequence[int],
@@ -70,36 +135,72 @@ class RICSBatch:
         location_columns: tuple[str, str] | None = ("top", "left"),
         device: str = "cpu",
     ) -> None:
-        if output_column is None and location_columns is None:
-            raise ValueError("Expected `output_column` or `location_columns`, but got neither.")
-        self.crop = RICSCrop(k, score=score, shifts=shifts, subpixel=subpixel)
-        self.image_column = image_column
-        self.output_column = output_column
-        self.location_columns = location_columns
-        self.device = device
+        crop = RICSCrop(k, score=score, shifts=shifts, subpixel=subpixel, return_origin=True)
+        super().__init__(crop, image_column, output_column, location_columns, device)
 
-    def __call__(self, batch: Batch) -> Batch:
-        images = [_as_tensor(image).to(self.device) for image in batch[self.image_column]]
-        origins = [self.crop.locate(image) for image in images]
-        found = dict(batch)
-        if self.location_columns is not None:
-            dtype = np.float64 if self.crop.subpixel else np.int64
-            places = np.array([origin.tolist() for origin in origins], dtype).reshape(-1, 2)
-            found |= zip(self.location_columns, places.T, strict=True)
-        if self.output_column is not None:
-            crops = [
-                self.crop.transform(image, {"origins": origin}).movedim(0, -1).cpu().numpy()
-                for image, origin in zip(images, origins, strict=True)
-            ]
-            found[self.output_column] = np.stack(crops) if crops else self._no_crops(batch)
-        return found
+    def _locations(
+        self, images: list[Tensor], origins: list[list[float]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        top, left = np.array(origins, self._dtype).reshape(-1, 2).T
+        return top, left
 
-    def _no_crops(self, batch: Batch) -> np.ndarray:
-        """The column of crops of an empty batch; it says no sizes where the images' says none."""
-        images = np.asarray(batch[self.image_column])
-        if images.ndim < 3:
-            return images
-        return np.empty((0, *self.crop.k, *(images.shape[3:] or (1,))), images.dtype)
+    @property
+    def _size(self) -> Sequence[int]:
+        return self.crop.k
+
+
+class RICSResizedBatch(_Batch):
+    """The crops of stored images of any size, resized: see `rics_transforms.RICSResizedCrop`.
+
+    Args:
+        size: height and width of the output, or an int for both.
+        location_columns: names for the field and the crop; None: neither.
+        options: `field`, `ratio`, `score`, `shifts`, `subpixel`, `interpolation` and `antialias` of
+            `rics_transforms.RICSResizedCrop`.
+
+    The other arguments are those of `RICSBatch`.
+
+    Returns:
+        The batch with the columns "field" and "crop": (top, left, height, width) in pixels of the
+        stored image, int64 ``[B, 4]`` (the crop's float64 with `subpixel`); and perhaps
+        `output_column`.
+
+    Raises:
+        ValueError: for arguments out of range, or an image without room for a field.
+
+    Example:
+        >>> batch = RICSResizedBatch(24)({"image": np.zeros((2, 80, 100, 3), np.uint8)})
+        >>> batch["field"].tolist(), batch["crop"][:, 2:].tolist()
+        ([[2, 12, 76, 76], [2, 12, 76, 76]], [[66, 66], [66, 66]])
+    """
+
+    crop: RICSResizedCrop
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        *,
+        image_column: str = "image",
+        output_column: str | None = None,
+        location_columns: tuple[str, str] | None = ("field", "crop"),
+        device: str = "cpu",
+        **options: Any,
+    ) -> None:
+        crop = RICSResizedCrop(size, **options, return_origin=True)
+        super().__init__(crop, image_column, output_column, location_columns, device)
+
+    def _locations(
+        self, images: list[Tensor], origins: list[list[float]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        found = [self.crop.field_of(image.shape[-2:]) for image in images]
+        fields = [[*field.origin, *field.size] for field in found]
+        crops = [[*origin, *field.k] for origin, field in zip(origins, found, strict=True)]
+        whole = np.array(fields, np.int64).reshape(-1, 4)
+        return whole, np.array(crops, self._dtype).reshape(-1, 4)
+
+    @property
+    def _size(self) -> Sequence[int]:
+        return self.crop.size
 
 
 def _as_tensor(image: np.ndarray) -> Tensor:

@@ -19,13 +19,13 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from rics_transforms import Lattice, RICSCrop, Score, locate, rics_crop
+from rics_transforms import Ladder, Lattice, RICSCrop, RICSResizedCrop, Score, locate, rics_crop
 from rics_transforms.engine.images import from_pil
 
 os.environ |= {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
 datasets = pytest.importorskip("datasets")
 from rics_transforms.integrations import datasets as adapter  # noqa: E402
-from rics_transforms.integrations.datasets import RICSBatch  # noqa: E402
+from rics_transforms.integrations.datasets import RICSBatch, RICSResizedBatch  # noqa: E402
 
 MODULE = "rics_transforms.integrations.datasets"
 K = (24, 20)
@@ -118,6 +118,40 @@ def test_subpixel_columns_and_pixels_are_those_of_the_core(every_score: Score, s
     for image, crop in zip(images, cropped, strict=True):
         assert np.array_equal(np.moveaxis(crop, -1, 0), rics_crop(image, K, **options))
     assert origins(made.map(batch, batched=True)) == origins(out)
+
+
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_fields_and_crops_before_the_resize_are_those_of_the_core(
+    every_score: Score, subpixel: bool
+) -> None:
+    if subpixel and not every_score.smooth:
+        return
+    options: Any = {"score": every_score, "subpixel": subpixel, "field": Ladder(1.2)}
+    transform = RICSResizedCrop(K, **options, return_origin=True)
+    batch = RICSResizedBatch(K, **options, output_column="pixels")
+    made = dataset([*photos(), None])
+    mapped = made.map(batch, batched=True, features=batch.features(made.features))
+    assert stored(mapped) == stored(made)
+    *rows, last = mapped
+    for row in rows:
+        pixels, origin = transform(from_pil(row["image"]))
+        field = transform.field_of(row["image"].size[::-1])
+        assert row["field"] == [*field.origin, *field.size]
+        assert row["crop"] == [*origin.tolist(), *field.k]
+        assert np.array_equal(row["pixels"], pixels.movedim(0, -1).numpy())
+    assert last["field"] is last["crop"] is None
+    places = made.map(RICSResizedBatch(K, **options), batched=True)
+    assert places["crop"][:] == mapped["crop"][:] and "pixels" not in places.column_names
+    assert pickle.loads(pickle.dumps(batch)).options == options
+
+
+def test_arguments_before_the_resize_are_refused_early() -> None:
+    with pytest.raises(ValueError, match="Expected `ratio` to be a positive number"):
+        RICSResizedBatch(K, ratio=2)
+    with pytest.raises(ValueError, match="Expected `output_column` or `location_columns`"):
+        RICSResizedBatch(K, location_columns=None)
+    with pytest.raises(ValueError, match="Expected images with room for a field"):
+        RICSResizedBatch(K)({"image": [picture(0, 1, 40, 3)]})
 
 
 @pytest.mark.parametrize("output", [None, "crop"])

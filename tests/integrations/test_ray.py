@@ -11,11 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from rics_transforms import RICSCrop, ShiftReport, locate, rics_crop, verify
+from rics_transforms import RICSCrop, RICSResizedCrop, ShiftReport, locate, rics_crop, verify
 from rics_transforms.verification.records import Record
 
 ray = pytest.importorskip("ray", reason="needs ray")
-from rics_transforms.integrations.ray import RayMapper, RICSBatch  # noqa: E402
+from rics_transforms.integrations.ray import (  # noqa: E402
+    RayMapper,
+    RICSBatch,
+    RICSResizedBatch,
+)
 
 # Ray warns of its own settings when it reads them.
 pytestmark = pytest.mark.filterwarnings(
@@ -91,6 +95,29 @@ def test_subpixel_batches(named: list[Any], every_score: Any, shifts: Any) -> No
         assert [batch["top"][i], batch["left"][i]] == origin.tolist()
         assert np.array_equal(batch["crop"][i], rics_crop(scene, 24, **options).movedim(0, -1))
     assert RICSBatch(24, **options)({"image": images[:0]})["top"].dtype == np.float64
+
+
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_batches_before_the_resize(named: list[Any], every_score: Any, subpixel: bool) -> None:
+    if subpixel and not every_score.smooth:
+        return
+    options: Any = {"score": every_score, "subpixel": subpixel}
+    images = np.empty(len(named), object)
+    images[:] = [scene.movedim(0, -1).numpy() for _, scene, _ in named]
+    transform = RICSResizedCrop((20, 24), **options, return_origin=True)
+    batch = RICSResizedBatch((20, 24), output_column="pixels", **options)({"image": images})
+    for i, (_, scene, _) in enumerate(named):
+        pixels, origin = transform(scene)
+        field = transform.field_of(scene.shape[-2:])
+        assert batch["field"][i].tolist() == [*field.origin, *field.size]
+        assert batch["crop"][i].tolist() == [*origin.tolist(), *field.k]
+        assert np.array_equal(batch["pixels"][i], pixels.movedim(0, -1).numpy())
+    empty = RICSResizedBatch((20, 24), output_column="pixels", **options)(
+        {"image": np.zeros((0, 30, 30, 3), np.uint8)}
+    )
+    assert empty["field"].shape == empty["crop"].shape == (0, 4)
+    assert empty["crop"].dtype == (np.float64 if subpixel else np.int64)
+    assert empty["pixels"].shape == (0, 20, 24, 3)
 
 
 @pytest.mark.parametrize(
