@@ -48,6 +48,7 @@ from rics_transforms.data.files import (
 )
 from rics_transforms.data.sources import Sources, as_paths, find_sources
 from rics_transforms.engine.scores import FunctionScore, Score, get_score, require_smooth
+from rics_transforms.resized import RICSResizedCrop
 from rics_transforms.transform import RICSCrop, locate
 
 CHOICES = ("png", "webp", "tif", "keep")
@@ -71,7 +72,8 @@ Progress = Callable[[int, int], None]
 class Origin(NamedTuple):
     """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels).
 
-    Top and left are floats for crops between the pixels, and ints for others. The last two say of
+    A crop that was chosen before the resize lies in the stored image, and is resized itself. Top
+    and left are floats for crops between the pixels, and ints for others. The last two say of
     which file: its size in bytes, and when it was modified (nanoseconds since 1970).
     """
 
@@ -121,14 +123,15 @@ class Recipe:
     format: str
     max_pixels: int = MAX_PIXELS
     subpixel: bool = False
+    resized: bool = False
 
     def settings(self) -> dict[str, Any]:
         """The settings that all runs into one folder must share."""
         score = self.score.name if isinstance(self.score, FunctionScore) else repr(self.score)
         n = None if self.n is None else list(self.n)
         mine = {"k": list(self.k), "score": score, "resize": self.resize, "n": n}
-        more = {"subpixel": self.subpixel, "format": self.format, "version": __version__}
-        return {**mine, **more}
+        kind = {"subpixel": self.subpixel, "resized": self.resized}
+        return {**mine, **kind, "format": self.format, "version": __version__}
 
 
 class _Job(NamedTuple):
@@ -145,6 +148,7 @@ def crop_folder(
     *,
     score: str | Score = "lattice",
     subpixel: bool = False,
+    resized: bool = False,
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
@@ -172,6 +176,8 @@ def crop_folder(
         score: a name, with options as in "lattice:order=2", or a `Score`.
         subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`: they are resampled
             there, from the colours of palettes, and origins are floats.
+        resized: choose the crop in the image as it is stored, and resize it to `k` afterwards
+            (antialiased bicubic), see `rics_transforms.RICSResizedCrop`: for images of all sizes.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
         n: side of the centred window in pixels, or (height, width), in which RICS chooses.
             Default: the whole image.
@@ -202,6 +208,7 @@ def crop_folder(
         k,
         score=score,
         subpixel=subpixel,
+        resized=resized,
         resize=resize,
         n=n,
         format=format,
@@ -230,6 +237,7 @@ def recipe_of(
     *,
     score: str | Score = "lattice",
     subpixel: bool = False,
+    resized: bool = False,
     resize: int | None = None,
     n: int | Sequence[int] | None = None,
     format: str = "png",
@@ -243,13 +251,18 @@ def recipe_of(
     size, room = as_pair(k, "k"), None if n is None else as_pair(n, "n")
     side = None if resize is None else as_int(resize, "resize", 1)
     require_name("format", format, CHOICES)
+    if resized and (side or room):
+        raise ValueError(
+            "Expected neither `resize` nor `n` with `resized`, which looks at the middle of the "
+            f"stored image, but got {resize} and {n}."
+        )
     if room and (size[0] > room[0] or size[1] > room[1]):
         raise ValueError(f"Expected `k` to be at most `n` {room}, but got {size}.")
     if side and room and side < min(room):
         raise ValueError(f"Expected `resize` to be at least `n` {room}, but got {side}.")
     limit = as_int(max_pixels, "max_pixels", 1)
     rule = require_smooth(get_score(score), subpixel)
-    return Recipe(size, rule, side, room, format, limit, subpixel)
+    return Recipe(size, rule, side, room, format, limit, subpixel, resized)
 
 
 def _worth(jobs: int) -> int:
@@ -286,7 +299,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    old = {"subpixel": False, **old}  # which the folders of older versions lack
+    old = {"subpixel": False, "resized": False, **old}  # which the folders of older versions lack
     if differing := [name for name in new if old.get(name) != new[name]]:
         changes = ", ".join(f"`{x}` was {old.get(x)!r} and is {new[x]!r}" for x in differing)
         raise ValueError(
@@ -466,7 +479,7 @@ def _crop(job: _Job) -> Origin | Failure:
     """Crop one image: an error that concerns it alone is returned as a Failure, others raised."""
     try:
         state = _state(job.path)
-        crop, origin, source_format = crop_file(job.path, job.recipe)
+        crop, box, source_format = crop_file(job.path, job.recipe)
         wished = job.recipe.format
         suffix, content = encode(crop, _kept(source_format) if wished == "keep" else wished)
     except Exception as error:  # such as a size or a mode that has no crop
@@ -480,7 +493,7 @@ def _crop(job: _Job) -> Origin | Failure:
         if error.errno not in _UNWRITABLE:
             raise
         return Failure(job.name, f"its crop cannot be written: {error.strerror}")
-    return Origin(job.name, result, *origin, *job.recipe.k, *state)
+    return Origin(job.name, result, *box, *state)
 
 
 def _kept(source_format: str) -> str:
@@ -499,17 +512,41 @@ def reason_of(error: Exception) -> str:
 # --- one image -----------------------------------------------------------------------------------
 
 
-def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[float, float], str]:
-    """The crop of one image file, its origin in the upright and resized image, and the format."""
+Box = tuple[float, float, int, int]
+"""Where a crop lies: (top, left, height, width)."""
+
+
+def crop_file(path: str | Path, recipe: Recipe) -> tuple[PIL.Image.Image, Box, str]:
+    """The crop of one image file, where it lies in the upright and resized image, the format."""
     image, source_format = open_image(path, max_pixels=recipe.max_pixels)
+    crop, box = _resized(image, recipe) if recipe.resized else _cropped(image, recipe)
+    kept = ("icc_profile", "transparency") if crop.mode == image.mode else ("icc_profile",)
+    crop.info = {x: image.info[x] for x in kept if x in image.info}
+    return crop, box, source_format
+
+
+def _resized(image: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, Box]:
+    """The crop of the stored image, resized."""
+    transform = RICSResizedCrop(
+        recipe.k,
+        score=recipe.score,
+        subpixel=recipe.subpixel,
+        interpolation="bicubic",
+        return_origin=True,
+    )
+    crop, origin = transform(image)
+    top, left = origin.tolist()
+    return crop, (top, left, *transform.field_of((image.height, image.width)).k)
+
+
+def _cropped(image: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, Box]:
+    """The crop of the central window of the image, which is resized if so asked."""
     if recipe.resize:
         image = resize_shorter(image, recipe.resize)
     _require_room((image.height, image.width), recipe)
     window, (y, x) = central(image, recipe.n)
     crop, (top, left) = _resampled(window, recipe) if recipe.subpixel else _cut(window, recipe)
-    kept = ("icc_profile", "transparency") if crop.mode == image.mode else ("icc_profile",)
-    crop.info = {x: image.info[x] for x in kept if x in image.info}
-    return crop, (y + top, x + left), source_format
+    return crop, (y + top, x + left, *recipe.k)
 
 
 def _cut(window: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, tuple[int, int]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from rics_transforms._arguments import as_number, as_pair
-from rics_transforms.engine.images import Images, as_colours, as_tensor
+from rics_transforms._arguments import as_number, as_pair, lookup
+from rics_transforms.engine.images import Images, as_tensor, resize_pil
 from rics_transforms.engine.scores import Score
 from rics_transforms.fields import Field, Ladder, as_side, scaled
 from rics_transforms.samples import SampleCrop, Shifts, is_label_map
@@ -55,7 +55,7 @@ class RICSResizedCrop(SampleCrop):
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
         subpixel: place crops between the pixels, see `RICSCrop`.
-        interpolation: of the resize, see `v2.Resize`.
+        interpolation: of the resize, as `v2.Resize` takes it, or its name, such as "bicubic".
         antialias: of the resize of tensors, see `v2.Resize`.
         return_origin: give ``(output, origins)``, the latter as `locate` does.
 
@@ -82,7 +82,7 @@ class RICSResizedCrop(SampleCrop):
         score: str | Score = "lattice",
         shifts: Shifts = "realistic",
         subpixel: bool = False,
-        interpolation: InterpolationMode | int = InterpolationMode.BILINEAR,
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
         antialias: bool | None = True,
         return_origin: bool = False,
     ) -> None:
@@ -95,7 +95,7 @@ class RICSResizedCrop(SampleCrop):
                 "Expected no `field` with shifts='cyclic', whose crops are chosen in the whole "
                 f"image, but got {field!r}."
             )
-        self.interpolation = interpolation
+        self.interpolation = _as_interpolation(interpolation)
         self.antialias = antialias
 
     def field_of(self, size: int | Sequence[int]) -> Field:
@@ -137,19 +137,16 @@ class RICSResizedCrop(SampleCrop):
         return {"origins": self.locate(guide), "guide": guide, "k": k}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        guide = params["guide"]
-        crop = self._cut(inpt, params["origins"], params["k"], guide)
-        interpolation = self.interpolation
+        crop = self._cut(inpt, params["origins"], params["k"], params["guide"])
         if isinstance(crop, PIL.Image.Image):
-            if is_label_map(inpt, guide):
-                interpolation = InterpolationMode.NEAREST
-            else:
-                crop = as_colours(crop)  # Pillow would not mix the entries of a palette
+            labels = is_label_map(inpt, params["guide"])
+            interpolation = InterpolationMode.NEAREST if labels else self.interpolation
+            return resize_pil(crop, self.size, interpolation)
         return self._call_kernel(
             F.resize,
             crop,
             list(self.size),
-            interpolation=interpolation,
+            interpolation=self.interpolation,
             antialias=self.antialias,
         )
 
@@ -163,6 +160,16 @@ class RICSResizedCrop(SampleCrop):
         return ", ".join(parts)
 
 
+def _as_interpolation(value: InterpolationMode | str | int) -> InterpolationMode:
+    """A mode, by its name or Pillow's number, too."""
+    name = value.value if isinstance(value, InterpolationMode) else value
+    if isinstance(name, int):
+        filters = {filter.value: filter.name.lower() for filter in PIL.Image.Resampling}
+        name = filters.get(name, name)
+    known = {mode.value: mode for mode in InterpolationMode}
+    return lookup("interpolation", name, known)  # type: ignore[arg-type]
+
+
 class Options(TypedDict, total=False):
     """The options of `RICSResizedCrop`."""
 
@@ -171,7 +178,7 @@ class Options(TypedDict, total=False):
     score: str | Score
     shifts: Shifts
     subpixel: bool
-    interpolation: InterpolationMode | int
+    interpolation: InterpolationMode | str | int
     antialias: bool | None
 
 

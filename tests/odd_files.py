@@ -76,7 +76,9 @@ def _crop(path: Path) -> bool:
     image = open_image(path)[0]
     k = (image.height + 1) // 2, (image.width + 1) // 2
     try:
-        crop, (top, left), _ = crop_file(path, Recipe(k, get_score("lattice"), None, None, "png"))
+        crop, (top, left, *_), _ = crop_file(
+            path, Recipe(k, get_score("lattice"), None, None, "png")
+        )
         _, content = encode(crop)
     except (TypeError, ValueError) as error:  # no score, or no format, for this mode
         raise Unreadable(path, str(error)) from error

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,7 +18,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from rics_transforms import RICSCrop, folder, locate, rics_crop
+from rics_transforms import RICSCrop, RICSResizedCrop, folder, locate, rics_crop
 from rics_transforms.data.files import encode, find_images
 from rics_transforms.folder import FolderReport, crop_folder
 
@@ -221,6 +222,30 @@ def test_a_transparent_palette_becomes_an_alpha_channel(tmp_path: Path) -> None:
     assert pixels(crop) == pixels(RICSCrop(K, subpixel=True)(opened(path).convert("RGBA")))
 
 
+@pytest.mark.parametrize("subpixel", [False, True])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I"])
+def test_crops_before_the_resize_are_those_of_the_core(
+    tmp_path: Path, mode: str, subpixel: bool
+) -> None:
+    path = save(noise(mode, size=(61, 47)), tmp_path / "in" / "a.tif")
+    options: dict[str, Any] = {"subpixel": subpixel}
+    crop_folder(tmp_path / "in", tmp_path / "out", K, resized=True, **options)
+    transform = RICSResizedCrop(K, interpolation="bicubic", return_origin=True, **options)
+    crop, origin = transform(opened(path))
+    (name,) = (x for x in tree(tmp_path / "out") if x.startswith("a.tif"))
+    found = opened(tmp_path / "out" / name)
+    assert pixels(found) == pixels(crop) and found.size == K[::-1]
+    (row,) = origins(tmp_path / "out")
+    assert [float(row["top"]), float(row["left"])] == origin.tolist()
+    assert (int(row["height"]), int(row["width"])) == transform.field_of((47, 61)).k
+
+
+def test_a_resize_before_and_after_is_refused(tmp_path: Path) -> None:
+    for options in ({"resize": 40}, {"n": 40}):
+        with pytest.raises(ValueError, match="Expected neither `resize` nor `n` with `resized`"):
+            crop_folder(tmp_path, tmp_path / "out", K, resized=True, **options)
+
+
 def test_subpixel_origins_lie_in_the_resized_image(tmp_path: Path) -> None:
     path = save(noise(size=(61, 47)), tmp_path / "in" / "a.png")
     crop_folder(tmp_path / "in", tmp_path / "out", K, resize=40, n=(33, 38), subpixel=True)
@@ -421,15 +446,18 @@ def test_subpixel_runs_go_on(photos: Path, tmp_path: Path) -> None:
     assert tree(out) == before
 
 
-def test_settings_of_before_subpixel_are_those_without(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["subpixel", "resized"])
+def test_settings_of_older_versions_are_those_without(
+    photos: Path, tmp_path: Path, name: str
+) -> None:
     out = tmp_path / "out"
     run(photos, out)
     settings = json.loads((out / ".rics-crop.json").read_text())
-    assert settings.pop("subpixel") is False
+    assert settings.pop(name) is False
     (out / ".rics-crop.json").write_text(json.dumps(settings))
     assert run(photos, out).skipped == 10
-    with pytest.raises(ValueError, match="`subpixel` was False and is True"):
-        run(photos, out, subpixel=True)
+    with pytest.raises(ValueError, match=f"`{name}` was False and is True"):
+        run(photos, out, **{name: True})
 
 
 def test_an_empty_crop_is_not_done(photos: Path, tmp_path: Path) -> None:

@@ -50,7 +50,16 @@ FLOORS = {
     "explanation": {"_arguments", "_extras", "palette", "theory", "engine"},
     "prediction": {"_arguments", "engine", "models", "certificates", "transform"},
     "graph": {"_arguments", "theory", "engine", "transform"},
-    "folder": {"_arguments", "_text", "_version", "theory", "engine", "data", "transform"},
+    "folder": {
+        "_arguments",
+        "_text",
+        "_version",
+        "theory",
+        "engine",
+        "data",
+        "resized",
+        "transform",
+    },
     "verification": {
         "_arguments",
         "_extras",

@@ -120,7 +120,7 @@ def test_annotations_follow(kind: str, subpixel: bool) -> None:
         assert F.get_size(found) == list(SIZE)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in PIL_MODES if mode != "I;16"])
+@pytest.mark.parametrize("mode", [mode for mode in PIL_MODES if not mode.startswith("I")])
 def test_every_mode_of_pillow(mode: str) -> None:
     image = pil(mode)
     found = RICSResizedCrop(SIZE)(image)
@@ -130,6 +130,34 @@ def test_every_mode_of_pillow(mode: str) -> None:
     cut = as_colours(image.crop((left, top, left + k[1], top + k[0])))
     expected = cut.resize(SIZE[::-1], PIL.Image.Resampling.BILINEAR)
     assert found.mode == expected.mode and found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16"])
+def test_levels_of_more_than_8_bits(mode: str) -> None:
+    """Each output within a level of what tensors give, and never around the corner of 16 bits."""
+    image = pil(mode)
+    found = RICSResizedCrop(SIZE, interpolation="bicubic")(image)
+    tensor = RICSResizedCrop(SIZE, interpolation="bicubic")(from_pil(image))
+    assert found.mode == mode and found.size == SIZE[::-1]
+    assert np.abs(np.asarray(found).astype(int) - tensor[0].clamp(0, 65535).numpy()).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
+def test_names_and_numbers_of_interpolations(name: str) -> None:
+    expected = RICSResizedCrop(SIZE, interpolation=InterpolationMode(name))
+    for other in (
+        name,
+        PIL.Image.Resampling[name.upper()],
+        PIL.Image.Resampling[name.upper()].value,
+    ):
+        assert torch.equal(
+            RICSResizedCrop(SIZE, interpolation=other)(PHOTOGRAPHS), expected(PHOTOGRAPHS)
+        )
+
+
+def test_a_palette_is_kept_where_no_entries_are_mixed() -> None:
+    image = pil("P")
+    assert RICSResizedCrop(SIZE, interpolation="nearest")(image).mode == "P"
 
 
 def test_masks_given_as_pil_images_keep_their_labels() -> None:
@@ -208,6 +236,8 @@ def _names() -> dict[str, Any]:
         ({"ratio": 0}, ValueError, "Expected `ratio` to be a positive number of at most 1"),
         ({"ratio": 1.5}, ValueError, "Expected `ratio` to be a positive number of at most 1"),
         ({"ratio": "7/8"}, TypeError, "Expected `ratio` to be a positive number"),
+        ({"interpolation": "cubic"}, ValueError, "did you mean 'bicubic'"),
+        ({"interpolation": 99}, TypeError, "Expected `interpolation` to be a name, but got 99"),
         ({"score": "lettuce"}, ValueError, "did you mean 'lattice'"),
         ({"shifts": "all"}, ValueError, "Expected `shifts` to be 'realistic' or 'cyclic'"),
         ({"shifts": "cyclic", "field": 9}, ValueError, "Expected no `field` with shifts='cyclic'"),

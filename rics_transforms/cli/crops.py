@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("sources", metavar="IN...", nargs=-1, required=True, type=shared.PATH)
 @click.argument("target", metavar="OUT", type=shared.PATH)
 @shared.crop_size
+@shared.resized
 @shared.resize
 @shared.centred_size
 @shared.score
@@ -52,7 +53,7 @@ def crop(sources: tuple[Path, ...], target: Path, as_json: bool, **options: Any)
     metadata, of several frames the first. What the format cannot hold without loss (CMYK in PNG,
     grey in WebP) becomes PNG or else TIFF. In folders, files are images by their suffix, and hidden
     ones are left out. OUT/origins.csv says where each crop lies, in pixels of the upright, resized
-    image; with --subpixel in multiples of 1/64.
+    image, with --resized of the stored one; with --subpixel in multiples of 1/64.
 
     Run the same command again to go on after an interruption: what is done is skipped. Exit code 1
     if there are images that could not be cropped.

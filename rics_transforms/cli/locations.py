@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @shared.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=shared.PATH)
 @shared.crop_size
+@shared.resized
 @shared.resize
 @shared.centred_size
 @shared.score
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 def locate(
     images: tuple[Path, ...],
     k: Pair,
+    resized: bool,
     resize: int | None,
     n: Pair | None,
     score: str,
@@ -46,13 +48,15 @@ def locate(
     """Say where the crop of each IMAGE begins: row and column of its first pixel, from 0.
 
     An IMAGE is a file, or a folder of them. Origins are in pixels of the upright (EXIF), resized
-    image, as in the origins.csv of `rics crop`, with --subpixel in multiples of 1/64. Exit code 1
-    if an image could not be read.
+    image, as in the origins.csv of `rics crop`, with --subpixel in multiples of 1/64. With
+    --resized also how high and wide the crop is in the stored image. Exit code 1 if an image could
+    not be read.
     """
     from rics_transforms.data.sources import find_sources
     from rics_transforms.folder import recipe_of
 
     options: dict[str, Any] = {"resize": resize, "score": score, "subpixel": subpixel}
+    options |= {"resized": True} if resized else {}
     recipe = recipe_of(k, n=n, max_pixels=max_pixels, **options)
     rows: list[dict[str, Any]] = []
     failures: list[tuple[str, str]] = []
@@ -65,8 +69,9 @@ def locate(
         failed = [{"id": name, "reason": reason} for name, reason in failures]
         print_json({"k": k, "n": n, **options, "images": rows, "failures": failed})
     elif rows:
-        cells = [[one_line(row["id"]), str(row["top"]), str(row["left"])] for row in rows]
-        show_table(f"Origins of {side(k)} px crops", ["image", "top", "left"], cells)
+        names = ["top", "left", "height", "width"] if resized else ["top", "left"]
+        cells = [[one_line(row["id"]), *(str(row[name]) for name in names)] for row in rows]
+        show_table(f"Origins of {side(k)} px crops", ["image", *names], cells)
     print_failures(failures)
     if failures:
         sys.exit(1)
@@ -82,8 +87,9 @@ def _locate(
     from rics_transforms.folder import crop_file, reason_of
 
     try:
-        top, left = crop_file(file, recipe)[1]
+        top, left, height, width = crop_file(file, recipe)[1]
     except Exception as error:  # a broken file can make a decoder raise anything
         failures.append((name, reason_of(error)))
     else:
-        rows.append({"id": name, "top": top, "left": left})
+        size = {"height": height, "width": width} if recipe.resized else {}
+        rows.append({"id": name, "top": top, "left": left, **size})

@@ -152,6 +152,12 @@ subpixel = click.option(
     help="Place crops between the pixels, for scenes that move by fractions of one. Needs a smooth "
     "score.",
 )
+resized = click.option(
+    "--resized",
+    is_flag=True,
+    help="Choose the crop in the middle of the image as it is stored, and resize it to --k "
+    "afterwards (antialiased bicubic): for images of all sizes.",
+)
 resize = click.option(
     "--resize",
     type=click.IntRange(1),

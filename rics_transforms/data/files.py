@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import PIL.ImageOps
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import MAX_PIXELS
-from rics_transforms.engine.images import as_colours
+from rics_transforms.engine.images import resize_pil
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python prints what it logs
 
@@ -208,21 +207,8 @@ def _grey_depth(file: PIL.Image.Image) -> int:
 
 
 def resize_shorter(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
-    """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`.
-
-    Bicubic filters overshoot: what Pillow does not clamp by itself stays within 16 bits if it was.
-    """
-    if not image.mode.startswith("I"):
-        resized: PIL.Image.Image = F.resize(as_colours(image), [side], InterpolationMode.BICUBIC)
-        return resized
-    whole = image.convert("I")  # before Pillow 11 the only integers of more than 8 bits to resize
-    values = np.asarray(whole)
-    array = np.asarray(F.resize(whole, [side], InterpolationMode.BICUBIC))
-    if values.min() >= 0 and values.max() < 2**16:  # 16 bits, whatever Pillow calls them
-        array = array.clip(0, 2**16 - 1)
-    resized = PIL.Image.fromarray(array if image.mode == "I" else array.astype(np.uint16))
-    resized.info = image.info.copy()
-    return resized
+    """The image with its shorter side of `side` pixels, antialiased bicubic as in `v2.Resize`."""
+    return resize_pil(image, [side], InterpolationMode.BICUBIC)
 
 
 def central(

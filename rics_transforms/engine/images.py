@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from rics_transforms._arguments import Size
@@ -102,6 +104,30 @@ def to_pil(tensor: Tensor, like: PIL.Image.Image) -> PIL.Image.Image:
     image = PIL.Image.frombytes(mode, (width, height), array.tobytes())
     image.info = dict(like.info)
     return image
+
+
+def resize_pil(
+    image: PIL.Image.Image, size: Sequence[int], interpolation: InterpolationMode
+) -> PIL.Image.Image:
+    """The image at another size, as `v2.Resize` makes it; of a palette its colours.
+
+    Filters overshoot: what Pillow does not clamp by itself stays within 16 bits if it was. Only to
+    the nearest pixel do palettes and single bits stay what they are.
+    """
+    if interpolation in (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT):
+        nearest: PIL.Image.Image = F.resize(image, list(size), InterpolationMode.NEAREST)
+        return nearest
+    if not image.mode.startswith("I"):
+        resized: PIL.Image.Image = F.resize(as_colours(image), list(size), interpolation)
+        return resized
+    whole = image.convert("I")  # before Pillow 11 the only integers of more than 8 bits to resize
+    values = np.asarray(whole)
+    array = np.asarray(F.resize(whole, list(size), interpolation))
+    if values.min() >= 0 and values.max() < 2**16:  # 16 bits, whatever Pillow calls them
+        array = array.clip(0, 2**16 - 1)
+    resized = PIL.Image.fromarray(array if image.mode == "I" else array.astype(np.uint16))
+    resized.info = image.info.copy()
+    return resized
 
 
 def from_array(array: np.ndarray) -> Tensor:

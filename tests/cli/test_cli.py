@@ -201,6 +201,7 @@ def test_crop_hands_its_options_on(photos: Path, tmp_path: Path) -> None:
         "k": [30, 30],
         "score": repr(Lattice(patch="hash")),
         "subpixel": False,
+        "resized": False,
         "resize": 40,
         "n": [38, 36],
         "format": "webp",
@@ -263,6 +264,7 @@ def test_crop_refuses(photos: Path, tmp_path: Path) -> None:
         [],
         ["--resize", 40, "--n", "38x36", "--score", "hash"],
         ["--subpixel", "--score", "saliency"],
+        ["--resized", "--subpixel"],
     ],
 )
 def test_locate_says_where_crop_cuts(photos: Path, tmp_path: Path, options: list[object]) -> None:
@@ -274,8 +276,11 @@ def test_locate_says_where_crop_cuts(photos: Path, tmp_path: Path, options: list
     assert found == expected and told["k"] == [30, 30] and told["failures"] == []
     assert told["subpixel"] == ("--subpixel" in options) == ("." in found[0][1])
     name, top, left = found[0]
+    size = [str(told["images"][0][x]) for x in ("height", "width") if "--resized" in options]
     table = rics("locate", photos / name, "--k", 30, *options).stdout
-    assert [name, top, left] in [line.replace("\u2502", " ").split() for line in table.splitlines()]
+    assert [name, top, left, *size] in [
+        line.replace("\u2502", " ").split() for line in table.splitlines()
+    ]
 
 
 def test_locate_goes_on_after_what_it_cannot_read(photos: Path) -> None:
