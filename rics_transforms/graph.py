@@ -32,6 +32,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,7 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from rics_transforms._arguments import Size, as_int, as_pair, require_name
+from rics_transforms.resized import RICSResizedCrop
 from rics_transforms.transform import RICSCrop
 
 Format = Literal["onnx", "pt2"]
@@ -85,7 +87,7 @@ def export(
 
     Args:
         module: a `RICSCrop`, or an `nn.Sequential` that begins with one, on the CPU; what follows
-            in eval mode.
+            in eval mode. For "pt2" a `RICSResizedCrop`, too.
         path: the file; one that is there is replaced.
         n: side of the images in pixels, or ``(height, width)``: fixed in the graph.
         format: "onnx": for ONNX Runtime; "pt2": for `torch.export.load`, and for AOTInductor by
@@ -119,6 +121,7 @@ def export(
     _check_dtype(dtype, form)
     count = None if batch is None else as_int(batch, "batch", 1)
     deployed = _Deployed(module)
+    _check_resize(deployed.crop, form)
     images = sample_images(as_pair(n, "n"), as_int(channels, "channels", 1), dtype)
     batches = _fixed_batches(images, count) if count else (images[:1], images)
     with torch.no_grad(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -171,27 +174,37 @@ def _check_dtype(dtype: object, format: str) -> None:
         )
 
 
+def _check_resize(crop: RICSCrop | RICSResizedCrop, format: str) -> None:
+    if isinstance(crop, RICSResizedCrop) and format == "onnx":
+        raise ValueError(
+            "Expected a crop without a resize for ONNX, which rounds resized bytes otherwise, but "
+            f"got {type(crop).__name__}; use format='pt2', or export RICSCrop(k) for the `field_of` "
+            "your images, with the resize behind it on floats."
+        )
+
+
 class _Deployed(nn.Module):
     """The crop, what follows it, and where the crop lies."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         crop, *rest = module if isinstance(module, nn.Sequential) and len(module) else [module]
-        if not isinstance(crop, RICSCrop):
+        if not isinstance(crop, RICSCrop | RICSResizedCrop):
             raise TypeError(
-                "Expected `module` to be a RICSCrop or an nn.Sequential that begins with one, but "
-                f"got {type(module).__name__} with {type(crop).__name__}; what must come before, "
-                "a resize say, is to be done before the graph."
+                "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn.Sequential that "
+                f"begins with one, but got {type(module).__name__} with {type(crop).__name__}; "
+                "what must come before, a resize say, is to be done before the graph."
             )
         if any(part.training for follower in rest for part in follower.modules()):
             raise ValueError(
                 "Expected `module` in eval mode, but got training; call .eval() on it."
             )
-        self.crop, self.rest = crop, nn.Sequential(*rest)
+        self.crop, self.rest = copy(crop), nn.Sequential(*rest)
+        self.crop.return_origin = True
 
     def forward(self, images: Tensor) -> tuple[Any, Tensor]:
-        origins = self.crop.locate(images)
-        return self.rest(self.crop.transform(images, {"origins": origins})), origins
+        crops, origins = self.crop(images)
+        return self.rest(crops), origins
 
     def output_names(self, count: int) -> list[str]:
         """Names of so many outputs, the last of which is the origins."""

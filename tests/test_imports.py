@@ -49,7 +49,7 @@ FLOORS = {
     "resized": {"_arguments", "engine", "fields", "samples", "transform"},
     "explanation": {"_arguments", "_extras", "palette", "theory", "engine"},
     "prediction": {"_arguments", "engine", "models", "certificates", "transform"},
-    "graph": {"_arguments", "theory", "engine", "transform"},
+    "graph": {"_arguments", "theory", "engine", "resized", "transform"},
     "folder": {
         "_arguments",
         "_text",

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 from torchvision.transforms import v2
 
-from rics_transforms import Lattice, RICSCrop, register_score, unregister_score
+from rics_transforms import (
+    Lattice,
+    RICSCrop,
+    RICSResizedCrop,
+    register_score,
+    unregister_score,
+)
 from rics_transforms import graph as module
 from rics_transforms.cli.commands import rics
 from rics_transforms.engine.exact import box_sum, channel_sum
@@ -50,6 +56,20 @@ def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> Non
     assert run(images)[0].dtype == dtype
     check(run, transform, images)
     assert verified >= 16
+
+
+@pytest.mark.parametrize("options", [{}, {"shifts": "cyclic"}, {"subpixel": True}], ids=repr)
+def test_a_crop_before_the_resize(options: dict[str, Any], tmp_path: Path) -> None:
+    transform = RICSResizedCrop((12, 14), **options)
+    path, verified = export(transform, tmp_path / "crop.pt2", n=(36, 44))
+    images = random_image(5, 3, 36, 44, seed=7)
+    run = load_pt2(path)
+    crops, origins = run(images)
+    assert crops.shape == (5, 3, 12, 14) and torch.equal(crops, transform(images))
+    assert torch.equal(origins, transform.locate(images))
+    assert verified >= 16 and not transform.return_origin
+    with pytest.raises(ValueError, match="Expected a crop without a resize for ONNX"):
+        export(transform, tmp_path / "crop.onnx", n=(36, 44))
 
 
 # --- with a model --------------------------------------------------------------------------------
@@ -140,7 +160,7 @@ def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "options", "error", "message"),
     [
-        (nn.Flatten(), {}, TypeError, "Expected `module` to be a RICSCrop or an nn.Sequential"),
+        (nn.Flatten(), {}, TypeError, "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn"),
         (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
         (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
         (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
