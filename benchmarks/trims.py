@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import efficientnet
@@ -38,6 +39,7 @@ SIDE = 224
 STEPS = {"2^(1/16)": 2 ** (1 / 16), "2^(1/8)": 2 ** (1 / 8), "2^(1/4)": 2 ** (1 / 4),
          "2^(1/2)": 2 ** (1 / 2)}  # fmt: skip
 TRIMS = {"trims": Trim(4), "trims and JPEG 90 after each": Trim(4, then="jpeg:quality=90")}
+SHORTER = range(256, 1025)
 REENCODED = ("Resize 256, centre", "RICSResizedCrop", "RICSResizedCrop, sub-pixel")
 ROBUST = "adversarial_robustness"
 
@@ -173,20 +175,23 @@ def _same(report: ShiftReport) -> float:
 
 
 def print_steps(run: Run) -> None:
-    heading("Ladders: how much of the shorter side fields cover, and what trims do to them, %")
-    print_head("step", "covered", "trims across a rung", "same input")
-    sizes = [tuple(scene.shape[1:]) for _, scene, _ in Stored(run.limit)]
+    heading(
+        f"Ladders: the share of the shorter side, from {SHORTER[0]} to {SHORTER[-1]} px, that "
+        "fields cover; how often the six trims lead to another field; how many of the photographs' "
+        "copies have the same input, %"
+    )
+    print_head("step", "covered", "another field", "same input")
     for name, step in STEPS.items():
         ladder = Ladder(step)
-        covered = sum(ladder.side(min(size)) / min(size) for size in sizes) / len(sizes)
-        crossed = [
-            ladder.side(min(h - above - below, w - left - right)) != ladder.side(min(h, w))
-            for h, w in sizes for above, below, left, right in TRIMS["trims"].sides()
-        ]  # fmt: skip
-        report = run.measure(TRIMS["trims"], f"step {name}", RICSResizedCrop(SIDE, field=ladder),
-                             None)  # fmt: skip
-        print_row(name, f"{100 * covered:.1f}", f"{100 * sum(crossed) / len(crossed):.1f}",
-                  f"{100 * _same(report):.1f}")  # fmt: skip
+        covered = fmean(ladder.side(shorter) / shorter for shorter in SHORTER)
+        other = fmean(
+            ladder.side(shorter - max(above + below, left + right)) != ladder.side(shorter)
+            for shorter in SHORTER
+            for above, below, left, right in TRIMS["trims"].sides()
+        )
+        rule = RICSResizedCrop(SIDE, field=ladder)
+        same = _same(run.measure(TRIMS["trims"], f"step {name}", rule, None))
+        print_row(name, *(f"{100 * share:.1f}" for share in (covered, other, same)))
 
 
 def print_cost() -> None:

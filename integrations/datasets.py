@@ -219,7 +219,7 @@ class RICSResizedBatch(_Batch):
     Example:
         >>> columns = RICSResizedBatch(24)({"image": [PIL.Image.new("L", (100, 80)), None]})
         >>> columns["field"], columns["crop"][0][2:]
-        ([[2, 12, 76, 76], None], [66, 66])
+        ([[3, 13, 74, 74], None], [65, 65])
     """
 
     def __init__(

@@ -171,7 +171,7 @@ class RICSResizedBatch(_Batch):
     Example:
         >>> batch = RICSResizedBatch(24)({"image": np.zeros((2, 80, 100, 3), np.uint8)})
         >>> batch["field"].tolist(), batch["crop"][:, 2:].tolist()
-        ([[2, 12, 76, 76], [2, 12, 76, 76]], [[66, 66], [66, 66]])
+        ([[3, 13, 74, 74], [3, 13, 74, 74]], [[65, 65], [65, 65]])
     """
 
     crop: RICSResizedCrop

@@ -15,13 +15,15 @@ from typing import NamedTuple
 from rics_transforms._arguments import Size, as_int, as_number
 from rics_transforms.engine.images import middle
 
-BASE = 64
-"""The side that every ladder has, in pixels."""
+BASE = 62.4
+"""The side in pixels that every ladder climbs from. With it, fields of the usual sizes of files (a
+shorter side of 256, 320, 375, 480, 500, 512, 640, 720, 768, 1024, 1080 or 1200 px, and many others)
+stay the same until 8 px are trimmed: no rung of the default ladder lies so close below."""
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The sides that fields may have: ``64 step^i`` pixels, rounded, for all whole numbers i.
+    """The sides that fields may have: ``62.4 step^i`` pixels, rounded down, for all whole numbers i.
 
     A finer ladder leaves less of an image unused, and a trim crosses a rung more often: of images
     whose shorter side is L, trimmed by d pixels, a share of about ``d / (L log(step))``.
@@ -38,7 +40,7 @@ class Ladder:
     Example:
         >>> ladder = Ladder()
         >>> [ladder.side(shorter) for shorter in (256, 320, 375, 480)]
-        [235, 304, 362, 431]
+        [228, 296, 352, 457]
         >>> ladder.side(375) == ladder.side(379)  # a copy of which 4 px were trimmed
         True
     """
@@ -64,12 +66,9 @@ class Ladder:
                 f"the shorter side, but got {shorter:g}. Enlarge smaller images first."
             )
         rung = math.floor(math.log(room / BASE, self.step)) + 1
-        while self._rung(rung) > room:
+        while BASE * self.step**rung > room:
             rung -= 1
-        return self._rung(rung)
-
-    def _rung(self, i: int) -> int:
-        return max(1, round(BASE * self.step**i))
+        return max(1, int(BASE * self.step**rung))
 
 
 class Field(NamedTuple):
@@ -100,7 +99,7 @@ class Field(NamedTuple):
 
         Example:
             >>> Field.within((375, 500), 7 / 8, Ladder(), (224, 224))
-            Field(origin=(6, 69), size=(362, 362), k=(317, 317))
+            Field(origin=(11, 74), size=(352, 352), k=(308, 308))
         """
         longest = max(shape)
         shorter = min(length * longest / part for length, part in zip(image, shape, strict=True))

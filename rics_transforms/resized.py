@@ -70,7 +70,7 @@ class RICSResizedCrop(SampleCrop):
         >>> transform(image).shape
         torch.Size([3, 224, 224])
         >>> transform.field_of((375, 500))
-        Field(origin=(6, 69), size=(362, 362), k=(317, 317))
+        Field(origin=(11, 74), size=(352, 352), k=(308, 308))
     """
 
     def __init__(
