@@ -52,15 +52,19 @@ def text_of_all() -> str:
 # --- pages ---------------------------------------------------------------------------------------
 
 
+README = {"README": ROOT / "README.md"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", sorted(PAGES.keys() - ELSEWHERE))
+@pytest.mark.parametrize("page", sorted({*PAGES, *README} - ELSEWHERE))
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = PAGES[page].read_text(encoding="utf-8")
+    path = {**PAGES, **README}[page]
+    text = path.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {"__name__": page}
     for match in re.finditer(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
         above = text[: match.start(1)].count("\n")
-        exec(compile("\n" * above + match[1], PAGES[page].name, "exec"), scope)
+        exec(compile("\n" * above + match[1], path.name, "exec"), scope)
 
 
 def test_every_page_is_in_the_navigation() -> None:

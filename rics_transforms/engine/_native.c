@@ -53,6 +53,7 @@ typedef struct {
     uint32_t *line;     /* one row of the field */
     uint32_t *smooth;   /* the smoothed field, or the hash of every row */
     int64_t stride;     /* of smooth */
+    uint32_t *strip;    /* LANES columns of smooth, one below the other */
     uint64_t *powers;   /* powers and inverse powers for the hash */
     uint64_t *column;   /* running hash of every column */
     double *products;   /* both row filters' output, for SEPARABLE */
@@ -111,21 +112,26 @@ INLINE void smooth_row(const Plan *p, Scratch *s, int64_t y, int64_t width)
         out[x] = 0;
 }
 
+/* Strip by strip, in memory of its own: rows of a large image lie too far apart for the processor to
+ * remember where their pages are. */
 INLINE int64_t smooth_columns(const Plan *p, Scratch *s, int64_t height)
 {
     int64_t rows = height;
+    uint32_t *strip = s->strip;
     for (int64_t left = 0; left < s->stride; left += LANES) {
-        uint32_t *strip = s->smooth + left;
+        uint32_t *column = s->smooth + left;
+        for (int64_t y = 0; y < height; y++)
+            memcpy(strip + y * LANES, column + y * s->stride, LANES * sizeof *strip);
         rows = height;
         for (int64_t i = 0; i < p->count_y; i++) {
             rows -= p->steps[i];
-            const uint32_t *ahead = strip + p->steps[i] * s->stride;
-            for (int64_t y = 0; y < rows; y++) {
-                INDEPENDENT
-                for (int x = 0; x < LANES; x++)
-                    strip[y * s->stride + x] += ahead[y * s->stride + x];
-            }
+            const uint32_t *ahead = strip + p->steps[i] * LANES;
+            INDEPENDENT
+            for (int64_t x = 0; x < rows * LANES; x++)
+                strip[x] += ahead[x];
         }
+        for (int64_t y = 0; y < rows; y++)
+            memcpy(column + y * s->stride, strip + y * LANES, LANES * sizeof *strip);
     }
     return rows;
 }
@@ -570,6 +576,7 @@ static size_t lay_out(const Plan *p, Scratch *s, char *block, int with_map)
     TAKE(powers, p->kind == HASH ? 2 * (s->width + s->height) : 0);
     TAKE(column, p->kind == HASH ? s->columns : 0);
     TAKE(smooth, p->kind == SEPARABLE ? 0 : s->height * s->stride);
+    TAKE(strip, p->kind == HAT || p->kind == SALIENCY ? s->height * LANES : 0);
     TAKE(products, p->kind == SEPARABLE ? (2 * s->height + TILE_ROWS - 1) * s->stride : 0);
     TAKE(taps, p->kind == SEPARABLE ? 2 * p->patch_height + 3 * (TILE_ROWS - 1) : 0);
     if (with_map)
