@@ -5,9 +5,10 @@ BIN := .venv/bin
 
 .PHONY: demo quick test test-albumentationsx test-oldest fuzz odd-files lint types bench docs docs-serve clean
 
-demo: .venv/ready  ## how far images may shift with and without RICS, as a report
+demo: .venv/ready  ## how often a real classifier changes its answer, without and with RICS
 	rm -rf demo
-	$(BIN)/rics verify --n 224 --k 140 --delta 1,3,5,9 --output demo
+	$(BIN)/rics verify --n 256 --k 224 --delta 1 --baseline 224 --output demo \
+		--model rics_transforms.models.efficientnet:lite0
 	@echo "The report lies in the folder demo/."
 
 quick: lint  ## within a minute: the engine, the theory and the transform

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import efficientnet
 import numpy as np
 import squeezenet
 import torch
@@ -30,6 +29,7 @@ from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop, ShiftReport, verify
 from rics_transforms._arguments import Size
+from rics_transforms.models import efficientnet
 from rics_transforms.models.model import Model
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.camera import Camera
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()
     torch.set_num_threads(1)  # small batches gain nothing from more
-    models = {"EfficientNet-Lite0": efficientnet.model(), "SqueezeNet 1.0": squeezenet.model()}
+    models = {"EfficientNet-Lite0": efficientnet.lite0(), "SqueezeNet 1.0": squeezenet.model()}
     run = Run(options.limit, options.records)
     print_classes(run, models)
     print_torus(run, models)

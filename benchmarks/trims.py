@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import efficientnet
 import squeezenet
 import torch
 from tables import cell, heading, print_head, print_row
@@ -32,6 +31,7 @@ from torchvision.transforms.v2 import functional as F
 from rics_transforms import Ladder, RICSCrop, RICSResizedCrop, ShiftReport, verify
 from rics_transforms.data.photos import folder_scenes, photographs
 from rics_transforms.fields import Field, scaled
+from rics_transforms.models import efficientnet
 from rics_transforms.models.model import Model
 from rics_transforms.shifts import Trim
 
@@ -54,7 +54,7 @@ def main() -> None:
     print_cost()
     print_steps()
     cubic = InterpolationMode.BICUBIC
-    models = {"SqueezeNet 1.0": squeezenet.model(), "EfficientNet-Lite0": efficientnet.model()}
+    models = {"SqueezeNet 1.0": squeezenet.model(), "EfficientNet-Lite0": efficientnet.lite0()}
     rules = {"SqueezeNet 1.0": chains(), "EfficientNet-Lite0": chains(interpolation=cubic)}
     for name, trims in TRIMS.items():
         print_classes(run, name, trims, models, rules)

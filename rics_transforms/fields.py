@@ -23,7 +23,7 @@ stay the same until 8 px are trimmed: no rung of the default ladder lies so clos
 
 @dataclass(frozen=True)
 class Ladder:
-    """The sides that fields may have: ``62.4 step^i`` pixels, rounded down, for all whole numbers i.
+    """The sides that fields may have: ``62.4 step^i`` pixels for all whole i, rounded down.
 
     A finer ladder leaves less of an image unused, and a trim crosses a rung more often: of images
     whose shorter side is L, trimmed by d pixels, a share of about ``d / (L log(step))``.

@@ -178,8 +178,8 @@ def _check_resize(crop: RICSCrop | RICSResizedCrop, format: str) -> None:
     if isinstance(crop, RICSResizedCrop) and format == "onnx":
         raise ValueError(
             "Expected a crop without a resize for ONNX, which rounds resized bytes otherwise, but "
-            f"got {type(crop).__name__}; use format='pt2', or export RICSCrop(k) for the `field_of` "
-            "your images, with the resize behind it on floats."
+            f"got {type(crop).__name__}; use format='pt2', or export RICSCrop(k) for the field, "
+            "with a resize of floats behind it."
         )
 
 

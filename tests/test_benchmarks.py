@@ -58,9 +58,10 @@ def test_benchmarks_run(name: str, assets: Path, tmp_path: Path, processes: Any)
 
 
 TOP1 = """
-import efficientnet, squeezenet
+import squeezenet
+from rics_transforms.models import efficientnet
 
-model, right = efficientnet.model(), []
+model, right = efficientnet.lite0(), []
 for name, scene, label in squeezenet.Photographs(224, 256, 40):
     right.append(model(scene[None]).logits.argmax().item() == label)
 print(sum(right), len(right))

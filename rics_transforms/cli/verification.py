@@ -305,6 +305,7 @@ def _show(
     as_json: bool,
 ) -> None:
     from rics_transforms.report import as_table, save
+    from rics_transforms.report.table import conclude
 
     if scenes:
         shared.print_unreadable(scenes.unreadable)
@@ -313,6 +314,7 @@ def _show(
         baselines = [json.loads(other.to_json()) for other in others]
         print_json({**json.loads(found.to_json()), "baselines": baselines, "page": page})
     else:
+        click.echo(one_line(conclude(found, *others)))
         print_table(as_table(found, *others))
         click.echo(one_line(f"Report: {page} and {page.with_name('report.json')}"))
     if any(row.verdict == "violated" for row in found.rows):

@@ -63,7 +63,7 @@ def as_html(
     strips, examples = _pictures(report, scenes, traces)
     page = _pages().get_template("report.html").render(
         title=title(report.settings),
-        headline=wording.headline(reports),
+        headline=[wording.conclusion(reports), *wording.headline(reports)],
         report=report,
         settings=report.settings,
         kept=wording.kept(report),

@@ -28,6 +28,15 @@ def named_reports(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[st
     return dict(zip(wording.names(reports), reports, strict=True))
 
 
+def conclude(report: ShiftReport, *others: ShiftReport) -> str:
+    """The result in a sentence, with that of the others; see `wording.conclusion`.
+
+    Raises:
+        ValueError: if they are not on the same images.
+    """
+    return wording.conclusion(named_reports(report, others))
+
+
 # --- the terminal --------------------------------------------------------------------------------
 
 

@@ -55,12 +55,56 @@ def chance(p: float) -> str:
 # --- the result ----------------------------------------------------------------------------------
 
 
+def conclusion(reports: Reports) -> str:
+    """For how many images the smallest shifts change something, by each rule, the first one last.
+
+    Example:
+        >>> from rics_transforms.verification.run import verify
+        >>> from torchvision.transforms.v2 import CenterCrop
+        >>> import torch
+        >>> from rics_transforms import RICSCrop
+        >>> images = [torch.eye(12).byte().expand(1, 12, 12)]
+        >>> rules = {"ours": RICSCrop(6), "theirs": CenterCrop(6)}
+        >>> reports = {name: verify(images, rule, deltas=[1]) for name, rule in rules.items()}
+        >>> conclusion(reports)
+        'With the centre crop, the crop changes for 1 of 1 image when the window is shifted by up \
+to 1 pixel; with RICS, for 1.'
+    """
+    ours = next(iter(reports.values()))
+    row = _robust(ours)[0]
+    found = {name: find(report.rows, row.key) for name, report in reports.items()}
+    (first, worst), *rest = [
+        (_RULES.get(reports[name].settings.transform_name, name), same)
+        for name, same in reversed(found.items())
+        if same is not None
+    ]
+    what = {"class": "the answer", "neighbour": "the nearest neighbour"}.get(
+        row.subject, "the crop"
+    )
+    when = _under(row, ours).replace("whichever way", "when").replace("each of", "some of")
+    changed = f"{what} changes for {_changed(worst)} of {count(row.count, 'image')} {when}"
+    others = (f"; with {name}, for {_changed(same)}" for name, same in rest)
+    return f"With {first}, {changed}{''.join(others)}."
+
+
+_RULES = {"CenterCrop": "the centre crop", "RICSCrop": "RICS"}
+
+
+def _changed(row: Row) -> int:
+    return row.count - round(row.count * row.value)
+
+
+def _robust(report: ShiftReport) -> list[Row]:
+    """The rows on robustness: of the class, or of what there is."""
+    robust = [row for row in report.rows if row.metric == ROBUSTNESS]
+    found = ([row for row in robust if row.subject == subject] for subject in _KEEPS)
+    return next(rows for rows in found if rows)
+
+
 def headline(reports: Reports) -> list[str]:
     """The result in sentences: robustness at the smallest and the largest shift, and the rest."""
     report = next(iter(reports.values()))
-    robust = [row for row in report.rows if row.metric == ROBUSTNESS]
-    found = ([row for row in robust if row.subject == subject] for subject in _KEEPS)
-    rows = next(rows for rows in found if rows)
+    rows = _robust(report)
     ends = dict.fromkeys((rows[0], rows[-1]))
     said = [*(_sentence(row, reports) for row in ends), *_right(reports), *_tally(report.rows)]
     return [*said, note] if (note := unpromised(report.settings)) else said

@@ -777,6 +777,7 @@ def test_verify_a_model_beside_its_baseline(asked: list[object], tmp_path: Path)
     assert {row["subject"] for row in report["rows"]} == {"crop", "class", "neighbour"}
     assert "accuracy" in {row["metric"] for row in report["rows"]}
     assert report["forwards"]["used"] < report["forwards"]["brute_force"] == 75
+    assert result.stdout.startswith("With the centre crop, the answer changes for ")
     baseline = ShiftReport.load("out/baseline.jsonl")
     assert baseline.forwards == (75, 75) and baseline.settings.theory is None
     again = rics(*command, "--output", "out")

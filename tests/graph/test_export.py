@@ -160,7 +160,12 @@ def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "options", "error", "message"),
     [
-        (nn.Flatten(), {}, TypeError, "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn"),
+        (
+            nn.Flatten(),
+            {},
+            TypeError,
+            "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn",
+        ),
         (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
         (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
         (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),

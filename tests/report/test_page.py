@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 from rics_transforms import RICSCrop
 from rics_transforms.data.photos import scenes
 from rics_transforms.report import as_html, as_table, save
+from rics_transforms.report.table import conclude
 from rics_transforms.report.wording import names
 from rics_transforms.shifts.windows import Realistic
 from rics_transforms.verification.records import Record
@@ -122,6 +123,21 @@ def test_every_comparison_is_in_a_table_of_the_page(
         chance = "below 0.0001" if p < 0.0001 else f"{p:.2g}"
         counts = f"{found.test.first} {found.test.second} {chance}"
         assert f"{name}, {found.subject} {shift} {counts}" in text
+
+
+def test_the_page_begins_with_the_result(
+    page: str, report: ShiftReport, centre: ShiftReport
+) -> None:
+    """How many images the smallest shifts change, counted from the records."""
+    changed = []
+    for each in (centre, report):
+        near = [i for i, move in enumerate(each.moves) if max(map(abs, move)) <= 1]
+        answers = [{r.predictions[r.input[i]] for i in near} for r in each.records]
+        changed.append(sum(len(found) > 1 for found in answers))
+    sentence = conclude(report, centre)
+    assert sentence in Page(page).text
+    assert f"for {changed[0]} of {len(report.records)} images" in sentence
+    assert sentence.endswith(f"with RICS, for {changed[1]}.")
 
 
 def test_the_page_says_what_it_rests_on(page: str, report: ShiftReport) -> None:
