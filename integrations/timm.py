@@ -18,6 +18,9 @@ looks for its k x k crop:
   crop of 140 is resized to 224.
 - ``create_transform(model, 140, resize=False)``: the same, but the model sees the 140 pixels as
   they are, if it accepts them.
+
+Photographs that come in all sizes are better cropped before they are resized, so that trimmed
+copies agree: `create_resized_transform`.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms
 
-from rics_transforms import RICSCrop, Score
+from rics_transforms import Ladder, RICSCrop, RICSResizedCrop, Score
 from rics_transforms.integrations._versions import require
 
 require("timm", extra="timm", minimum="1.0.20")
@@ -41,10 +44,12 @@ from timm.data.loader import PrefetchLoader  # noqa: E402
 from timm.data.transforms import CenterCropOrPad  # noqa: E402
 from timm.models import get_pretrained_cfg  # noqa: E402
 
-__all__ = ["create_transform", "crop_loader"]
+__all__ = ["create_resized_transform", "create_transform", "crop_loader", "resized_crop_loader"]
 
 Size = tuple[int, int]
 Chain = list[Any]
+
+_LADDER = Ladder()
 
 _REFUSED = {
     "is_training": "RICS replaces the centre crop of evaluation, and training has none",
@@ -98,14 +103,51 @@ def create_transform(
 shifts='realistic')
         Resize(size=(224, 224), interpolation=bicubic, max_size=None, antialias=True)
     """
-    config = {**_data_config(source), **options}
-    for option in _REFUSED.keys() & {name for name, value in config.items() if value}:
-        raise ValueError(f"Expected no `{option}`: {_REFUSED[option]}.")
-    chain = timm.data.create_transform(**config)
+    chain = _stock_chain(source, options)
     head, crop, tail = _insert(chain, k, n, resize, score=score, subpixel=subpixel)
     if not resize:
         _check_accepts(source, chain.transforms[_place(chain)].size, crop[0].k)
     return transforms.Compose([*head, *crop, *tail])
+
+
+def create_resized_transform(
+    source: nn.Module | str | Mapping[str, Any],
+    *,
+    field: int | Ladder = _LADDER,
+    ratio: float = 7 / 8,
+    score: str | Score = "lattice",
+    subpixel: bool = False,
+    **options: Any,
+) -> transforms.Compose:
+    """The evaluation chain of timm, with `RICSResizedCrop` for its resize and its centre crop.
+
+    The crop is chosen in the stored pixels, and resized to the model's input size with the
+    interpolation of timm's resize; timm's conversion to tensors follows. `crop_pct` and `crop_mode`
+    belong to what is replaced, and change nothing.
+
+    Args:
+        source: as of `create_transform`.
+        field: see `rics_transforms.RICSResizedCrop`, as for the next three.
+        ratio: side of the crop as a share of the field's.
+        score: a registered name (`list_scores`) or a `Score`.
+        subpixel: place the crop between the pixels.
+        options: further arguments of ``timm.data.create_transform``, such as ``use_prefetcher`` or
+            ``interpolation``; they come before those of `source`.
+
+    Raises:
+        ValueError: for training, separate or NaFlex chains, an unknown name, or numbers out of
+            range.
+
+    Example:
+        >>> for step in create_resized_transform("resnet18").transforms[:2]:
+        ...     print(step)
+        RICSResizedCrop(size=(224, 224), ratio=0.875, score=Lattice(order=None, \
+patch='mexican_hat', sigma=None), shifts='realistic', interpolation=InterpolationMode.BICUBIC)
+        MaybeToTensor()
+    """
+    chain = _stock_chain(source, options)
+    steps = _replace(chain, field=field, ratio=ratio, score=score, subpixel=subpixel)
+    return transforms.Compose(steps)
 
 
 def crop_loader(
@@ -152,20 +194,41 @@ def crop_loader(
         >>> [tuple(images.shape) for images, targets in loader]
         [(4, 3, 224, 224), (4, 3, 224, 224)]
     """
-    prefetches = isinstance(loader, PrefetchLoader)
-    if on_device and not prefetches:
+    if on_device and not isinstance(loader, PrefetchLoader):
         raise ValueError("Expected a loader with `use_prefetcher=True` for `on_device=True`.")
     chain = loader.dataset.transform
     head, crop, tail = _insert(chain, k, n, resize, score=score, subpixel=subpixel)
-    if prefetches and any(isinstance(step, transforms.Normalize) for step in tail):
-        raise ValueError(
-            "Expected a transform made with `use_prefetcher=True`, as fast_collate truncates the "
-            f"floats of {tail} to uint8."
-        )
+    _check_collates(loader, chain)
     in_workers = [*head, *tail] if on_device else [*head, *crop, *tail]
     loader.dataset.transform = transforms.Compose(in_workers)
     if on_device:
         loader.loader = _OnDevice(loader.loader, nn.Sequential(*crop), loader.device)
+    return loader
+
+
+def resized_crop_loader(
+    loader: Any,
+    *,
+    field: int | Ladder = _LADDER,
+    ratio: float = 7 / 8,
+    score: str | Score = "lattice",
+    subpixel: bool = False,
+) -> Any:
+    """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS, and resize afterwards.
+
+    As `crop_loader`, with the arguments of `create_resized_transform`. Workers crop, since stored
+    images of several sizes make no batch.
+
+    Returns:
+        The same loader, changed.
+
+    Raises:
+        ValueError: as `crop_loader` does.
+    """
+    chain = loader.dataset.transform
+    steps = _replace(chain, field=field, ratio=ratio, score=score, subpixel=subpixel)
+    _check_collates(loader, chain)
+    loader.dataset.transform = transforms.Compose(steps)
     return loader
 
 
@@ -214,6 +277,13 @@ def _data_config(source: nn.Module | str | Mapping[str, Any]) -> Mapping[str, An
     return timm.data.resolve_data_config(pretrained_cfg=pretrained_cfg)
 
 
+def _stock_chain(source: Any, options: Mapping[str, Any]) -> Any:
+    config = {**_data_config(source), **options}
+    for option in _REFUSED.keys() & {name for name, value in config.items() if value}:
+        raise ValueError(f"Expected no `{option}`: {_REFUSED[option]}.")
+    return timm.data.create_transform(**config)
+
+
 def _insert(
     chain: Any,
     k: int | Sequence[int] | None,
@@ -236,6 +306,14 @@ def _insert(
     return head, crops, chain.transforms[place + 1 :]
 
 
+def _replace(chain: Any, **options: Any) -> Chain:
+    """The chain with `RICSResizedCrop` for its resize and its centre crop."""
+    place = _place(chain)
+    first, center = chain.transforms[place - 1 : place + 1]
+    crop = RICSResizedCrop(_pair(center.size), interpolation=first.interpolation, **options)
+    return [*chain.transforms[: place - 1], crop, *chain.transforms[place + 1 :]]
+
+
 def _place(chain: Any) -> int:
     """Where in the chain the centre crop is."""
     steps = getattr(chain, "transforms", [])
@@ -247,6 +325,16 @@ def _place(chain: Any) -> int:
             f"NaFlex and TensorFlow's have none), but got {chain}."
         )
     return places[0]
+
+
+def _check_collates(loader: Any, chain: Any) -> None:
+    """Refuse floats where bytes are expected."""
+    floats = any(isinstance(step, transforms.Normalize) for step in chain.transforms)
+    if floats and isinstance(loader, PrefetchLoader):
+        raise ValueError(
+            "Expected a transform made with `use_prefetcher=True`, as fast_collate truncates the "
+            f"floats of {chain} to uint8."
+        )
 
 
 def _default_field(k: Size, size: Size, resized: int | Size) -> Size:

@@ -10,17 +10,25 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from rics_transforms import RICSCrop, Score, locate, rics_crop
+from rics_transforms import Ladder, RICSResizedCrop, Score, locate, rics_crop
 
 timm = pytest.importorskip("timm")
 from timm.data import create_loader, resolve_data_config  # noqa: E402, once timm is there
 from timm.data import create_transform as stock_transform  # noqa: E402
 
-from rics_transforms.integrations.timm import create_transform, crop_loader  # noqa: E402
+from rics_transforms.integrations.timm import (  # noqa: E402
+    create_resized_transform,
+    create_transform,
+    crop_loader,
+    resized_crop_loader,
+)
 
 MODULE = "rics_transforms.integrations.timm"
 MODES = ["center", "squash", "border"]
+BICUBIC = transforms.InterpolationMode.BICUBIC
 CPU = torch.device("cpu")
+CHAINS = pytest.mark.parametrize("create", [create_transform, create_resized_transform])
+LOADERS = [crop_loader, resized_crop_loader]
 
 
 def data_config(**changes: Any) -> dict[str, Any]:
@@ -120,6 +128,51 @@ def test_without_the_prefetcher_tensors_come_out_normalized(images: list[PIL.Ima
     torch.testing.assert_close(create_transform(data_config())(images[0]), normalized(pixels))
 
 
+# --- chosen before the resize --------------------------------------------------------------------
+
+
+def resized_crops(images: list[PIL.Image.Image], config: dict[str, Any], **options: Any) -> Tensor:
+    """What the core makes of photographs, as bytes, interpolated as timm does."""
+    interpolation = stock_transform(**config).transforms[0].interpolation
+    crop = RICSResizedCrop(config["input_size"][1:], interpolation=interpolation, **options)
+    return torch.stack([transforms.functional.pil_to_tensor(crop(image)) for image in images])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("input_size", [(3, 96, 96), (3, 96, 72)], ids=str)
+def test_a_resized_crop_replaces_resize_and_centre_crop(
+    mode: str, input_size: Any, every_score: Score, images: list[PIL.Image.Image]
+) -> None:
+    """Whatever the mode, which is that of what was replaced."""
+    config = data_config(input_size=input_size, crop_mode=mode)
+    transform = create_resized_transform(config, score=every_score, use_prefetcher=True)
+    expected = resized_crops(images[:4], config, score=every_score)
+    assert torch.equal(torch.stack([transform(image) for image in images[:4]]), expected)
+    floats = create_resized_transform(config, score=every_score)(images[0])
+    torch.testing.assert_close(floats, normalized(expected[0]))
+
+
+@pytest.mark.parametrize(
+    "options", [{"field": Ladder(2)}, {"field": 200}, {"ratio": 0.5}, {"subpixel": True}], ids=str
+)
+def test_options_reach_the_resized_crop(options: Any, images: list[PIL.Image.Image]) -> None:
+    expected = resized_crops(images, data_config(), **options)
+    transform = create_resized_transform(data_config(), use_prefetcher=True, **options)
+    assert torch.equal(torch.stack([transform(image) for image in images]), expected)
+    loader = resized_crop_loader(loader_of(images), **options)
+    torch.testing.assert_close(crops_of(loader), normalized(expected))
+    plain = resized_crop_loader(loader_of(images, use_prefetcher=False), **options)
+    torch.testing.assert_close(crops_of(plain), normalized(expected))
+
+
+def test_what_stands_before_the_resize_is_kept(images: list[PIL.Image.Image]) -> None:
+    options: Any = {"crop_border_pixels": 20, "interpolation": "nearest", "use_prefetcher": True}
+    image = transforms.functional.center_crop(images[2], [240, 240])
+    expected = RICSResizedCrop(96, interpolation=transforms.InterpolationMode.NEAREST)(image)
+    found = create_resized_transform(data_config(), **options)(images[2])
+    assert torch.equal(found, transforms.functional.pil_to_tensor(expected))
+
+
 # --- sizes ---------------------------------------------------------------------------------------
 
 
@@ -173,11 +226,11 @@ def test_a_field_that_is_not_square_fits_into_the_resized_image() -> None:
 # --- where the chain comes from ------------------------------------------------------------------
 
 
-def test_a_model_its_name_and_its_config_give_the_same_chain() -> None:
+@CHAINS
+def test_a_model_its_name_and_its_config_give_the_same_chain(create: Any) -> None:
     model = timm.create_model("resnet18")
     config = resolve_data_config(model=model)
-    chains = {repr(create_transform(source, 140)) for source in (model, "resnet18", config)}
-    assert len(chains) == 1
+    assert len({repr(create(source)) for source in (model, "resnet18", config)}) == 1
 
 
 def test_options_come_before_the_source() -> None:
@@ -277,7 +330,7 @@ def test_a_loader_without_the_prefetcher(images: list[PIL.Image.Image]) -> None:
 
 
 def test_on_the_device_crops_are_resized_as_tensors(images: list[PIL.Image.Image]) -> None:
-    bicubic = transforms.Resize((96, 96), transforms.InterpolationMode.BICUBIC)
+    bicubic = transforms.Resize((96, 96), BICUBIC)
     fields = [field_of(image, 96, 101, "center") for image in images]
     expected = normalized(torch.stack([bicubic(crop_of(field, 60)) for field in fields]))
     on_device = crops_of(crop_loader(loader_of(images), 60, on_device=True))
@@ -309,14 +362,15 @@ def test_the_crops_of_a_batch_stay_alive_until_the_next_is_read(
 # --- what is refused -----------------------------------------------------------------------------
 
 
+@CHAINS
 @pytest.mark.parametrize(
     ("option", "reason"),
     [("is_training", "none"), ("separate", "training"), ("naflex", "crops nothing")],
 )
-def test_refused_options(option: str, reason: str) -> None:
+def test_refused_options(option: str, reason: str, create: Any) -> None:
     with pytest.raises(ValueError, match=f"Expected no `{option}`: .*{reason}"):
-        create_transform("resnet18", **{option: True})
-    create_transform("resnet18", **{option: False})
+        create("resnet18", **{option: True})
+    create("resnet18", **{option: False})
 
 
 @pytest.mark.parametrize(("k", "field"), [(140, 139), ((90, 100), (100, 90)), (300, 256)])
@@ -339,11 +393,12 @@ def test_a_field_that_is_no_size_is_refused(field: Any) -> None:
         create_transform("resnet18", n=field)
 
 
-def test_unknown_sources_are_refused() -> None:
+@CHAINS
+def test_unknown_sources_are_refused(create: Any) -> None:
     with pytest.raises(ValueError, match="Expected the name of a timm model .*'resnet1'"):
-        create_transform("resnet1")
+        create("resnet1")
     with pytest.raises(ValueError, match="with a `pretrained_cfg`.*Linear"):
-        create_transform(nn.Linear(1, 1))
+        create(nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("options", [{"is_training": True}, {"use_prefetcher": False}])
@@ -354,15 +409,21 @@ def test_loaders_that_cannot_crop_on_the_device_are_refused(
         crop_loader(loader_of(images, **options), on_device=True)
 
 
-def test_a_loader_is_changed_only_once(images: list[PIL.Image.Image]) -> None:
-    loader = crop_loader(loader_of(images))
+@pytest.mark.parametrize("first", LOADERS)
+@pytest.mark.parametrize("second", LOADERS)
+def test_a_loader_is_changed_only_once(
+    first: Any, second: Any, images: list[PIL.Image.Image]
+) -> None:
+    loader = first(loader_of(images))
+    before = list(loader.dataset.transform.transforms)
     with pytest.raises(ValueError, match="one centre crop"):
-        crop_loader(loader)
-    assert sum(isinstance(step, RICSCrop) for step in loader.dataset.transform.transforms) == 1
+        second(loader)
+    assert loader.dataset.transform.transforms == before
 
 
-def test_floats_before_fast_collate_are_refused(images: list[PIL.Image.Image]) -> None:
+@pytest.mark.parametrize("change", LOADERS)
+def test_floats_before_fast_collate_are_refused(change: Any, images: list[PIL.Image.Image]) -> None:
     loader = loader_of(images)
     loader.dataset.transform = stock_transform(**data_config())
     with pytest.raises(ValueError, match="fast_collate truncates"):
-        crop_loader(loader)
+        change(loader)
