@@ -10,6 +10,14 @@
 >>> processor(torch.rand(3, 300, 400), return_tensors="pt")["pixel_values"].shape
 torch.Size([1, 3, 224, 224])
 
+For photographs of all sizes the crop is better chosen before the resize, so that trimmed copies of
+a file agree: with `rics_ratio` the processor crops to that share of a field in the middle of the
+image, and then resizes to the size of its own output.
+
+>>> processor = RICSViTImageProcessor(rics_ratio=7 / 8)
+>>> processor(torch.rand(3, 300, 400), return_tensors="pt")["pixel_values"].shape
+torch.Size([1, 3, 224, 224])
+
 Such a processor is saved with its crop and its class. `AutoImageProcessor` finds the class by its
 name where it is defined, and elsewhere in the folder, given ``trust_remote_code=True``:
 
@@ -17,14 +25,14 @@ name where it is defined, and elsewhere in the folder, given ``trust_remote_code
 >>> with TemporaryDirectory() as folder:
 ...     _ = processor.save_pretrained(folder)
 ...     loaded = AutoImageProcessor.from_pretrained(folder)
->>> type(loaded).__name__, loaded.rics_k
-('RICSViTImageProcessor', 224)
+>>> type(loaded).__name__, loaded.rics_ratio
+('RICSViTImageProcessor', 0.875)
 """
 
 # No postponed annotations: transformers checks arguments against the types in `RICSKwargs`.
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -32,14 +40,18 @@ from types import new_class
 from typing import Any, TypedDict
 
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 
-from rics_transforms import RICSCrop, get_score
+from rics_transforms import Ladder, RICSCrop, RICSResizedCrop, Score, get_score
 from rics_transforms.integrations._versions import require
 
 require("transformers", extra="transformers", minimum="4.53")
 
-import transformers  # noqa: E402, after the check
-from transformers import AutoImageProcessor, BaseImageProcessor  # noqa: E402, after the check
+import transformers  # noqa: E402, after the version check
+from transformers import AutoImageProcessor, BaseImageProcessor  # noqa: E402
+from transformers.image_utils import (  # noqa: E402
+    pil_torch_interpolation_mapping as _INTERPOLATIONS,
+)
 
 try:
     from transformers import PreTrainedConfig
@@ -55,21 +67,28 @@ class RICSKwargs(TypedDict, total=False):
     """What `RICSImageProcessorMixin` adds to the arguments of a processor and of its calls."""
 
     rics_k: int | list[int] | tuple[int, ...] | None
+    rics_ratio: float | int | None
+    rics_field_step: float | int
     rics_score: str | dict[str, Any]
     rics_subpixel: bool
 
 
 class RICSImageProcessorMixin(TorchvisionBackend):
-    """Let an image processor crop by RICS, after its resize and centre crop.
+    """Let an image processor crop by RICS, after its resize and centre crop or instead of them.
 
     To be named before the processor's class, which must run on torchvision (`TorchvisionBackend`)
     and finish with `rescale_and_normalize`, as most do: those of ViT, CLIP, SigLIP, ConvNeXt, BEiT,
     DINOv2 (`BitImageProcessor`), ..., but not those of DINOv3 and EfficientNet. The subclass is
     registered with `AutoImageProcessor`.
 
-    Resized and centre-cropped images are the field in which RICS looks; each has its own crop, the
-    same alone and in a batch. For the accuracy of the stock processor keep the crop at the model's
-    input size and enlarge the field (`size`, `crop_size`).
+    With `rics_k` resized and centre-cropped images are the field in which RICS looks; each has its
+    own crop, the same alone and in a batch. For the accuracy of the stock processor keep the crop
+    at the model's input size and enlarge the field (`size`, `crop_size`).
+
+    With `rics_ratio` `rics_transforms.RICSResizedCrop` crops in the stored pixels, and resizes to
+    `crop_size` if `do_center_crop` is set and to `size` otherwise, by the processor's `resample`;
+    of a `size` that has only a shortest edge, to a square. It fits the processors of DINOv3 and
+    EfficientNet, too.
 
     `save_pretrained` writes the subclass into the folder, too, unless it has methods of its own:
     where it is not defined, ``AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)``
@@ -77,7 +96,10 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     does not crop.
 
     Args:
-        rics_k: side of the crop in pixels, or (height, width); None leaves the stock processor.
+        rics_k: side of the crop in pixels, or (height, width); without it and `rics_ratio` all is
+            as in the stock processor.
+        rics_ratio: side of the crop as a share of the field's, above 0 and at most 1.
+        rics_field_step: of the `Ladder` of fields, with `rics_ratio`.
         rics_score: a registered name (`list_scores`), or a dict of the arguments of `get_score`,
             such as ``{"name": "lattice", "patch": "hash"}``, as processors are saved as JSON.
         rics_subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`.
@@ -89,13 +111,16 @@ class RICSImageProcessorMixin(TorchvisionBackend):
             chosen: nothing is protected.
 
     Raises:
-        TypeError: for a `rics_k`, `rics_score` or `rics_subpixel` of another type.
-        ValueError: for an unknown score, one that is not smooth beside `rics_subpixel`, a `rics_k`
-            larger than the field, annotations beside the images (they would not follow), or a
-            processor that normalises in a way of its own.
+        TypeError: for an argument of another type.
+        ValueError: for both `rics_k` and `rics_ratio`, an unknown score, one that is not smooth
+            beside `rics_subpixel`, or annotations beside the images (they would not follow); for a
+            `rics_k` larger than the field, or a processor that normalises in a way of its own; for
+            a `rics_ratio` without `do_resize`, or a processor without a size of its output.
     """
 
     rics_k: int | list[int] | tuple[int, ...] | None = None
+    rics_ratio: float | int | None = None
+    rics_field_step: float | int = Ladder().step
     rics_score: str | dict[str, Any] = "lattice"
     rics_subpixel: bool = False
 
@@ -116,9 +141,10 @@ class RICSImageProcessorMixin(TorchvisionBackend):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.rics_k is not None:
-            crop = _rics_crop(self.rics_k, self.rics_score, self.rics_subpixel)  # refuses early
-            _warn_unless_smaller(crop.k, self.crop_size if self.do_center_crop else self.size)
+        settings = {name: getattr(self, name) for name in RICSKwargs.__annotations__}
+        crop = _crop_of(vars(self), **settings)  # refuses early
+        if isinstance(crop, RICSCrop):
+            _warn_unless_smaller(crop.k, _field(vars(self)))
 
     def to_json_file(self, json_file_path: Any) -> None:
         """Save the settings, and beside them the class, as `save_pretrained` asks."""
@@ -130,11 +156,11 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         known = self.valid_kwargs.__annotations__
         others = [*args, *(value for name, value in kwargs.items() if name not in known)]
-        crops = kwargs.get("rics_k", self.rics_k) is not None
+        crops = [x for x in ("rics_k", "rics_ratio") if kwargs.get(x, getattr(self, x)) is not None]
         if crops and any(other is not None for other in others):
             raise ValueError(
                 "Expected images alone, as nothing beside them would follow the crop, but got "
-                f"{[type(other).__name__ for other in others]}; use `rics_k=None` there."
+                f"{[type(other).__name__ for other in others]}; use `{crops[0]}=None` there."
             )
         return super().preprocess(images, *args, **kwargs)
 
@@ -144,20 +170,17 @@ class RICSImageProcessorMixin(TorchvisionBackend):
             images = self._crop(images)
         return super().rescale_and_normalize(images, *args, **kwargs)
 
-    def _preprocess(
-        self,
-        images: Any,
-        *args: Any,
-        rics_k: Any = None,
-        rics_score: Any = None,
-        rics_subpixel: Any = False,
-        **kwargs: Any,
-    ) -> Any:
-        if rics_k is None:
+    def _preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = {name: kwargs.pop(name, None) for name in RICSKwargs.__annotations__}
+        crop = _crop_of(kwargs, **settings)
+        if crop is None:
             return super()._preprocess(images, *args, **kwargs)
+        if isinstance(crop, RICSResizedCrop):
+            replaced = {**kwargs, "do_resize": False, "do_center_crop": False}
+            return super()._preprocess([crop(image) for image in images], *args, **replaced)
         # The crop of this call must not be seen by calls in other threads.
         one_call = copy(self)
-        one_call._crop, one_call._cropped = _rics_crop(rics_k, rics_score, rics_subpixel), 0
+        one_call._crop, one_call._cropped = crop, 0
         output = super(RICSImageProcessorMixin, one_call)._preprocess(images, *args, **kwargs)
         if one_call._cropped != len(images):
             raise ValueError(
@@ -168,20 +191,68 @@ class RICSImageProcessorMixin(TorchvisionBackend):
         return output
 
 
-def _rics_crop(k: Any, score: Any, subpixel: Any) -> RICSCrop:
+def _crop_of(
+    stock: Mapping[str, Any],
+    rics_k: Any,
+    rics_ratio: Any,
+    rics_field_step: Any,
+    rics_score: Any,
+    rics_subpixel: Any,
+) -> RICSCrop | RICSResizedCrop | None:
+    """The crop that these ask for, in a processor with the arguments `stock`."""
+    if rics_k is not None and rics_ratio is not None:
+        raise ValueError(
+            "Expected `rics_k`, to crop after the resize, or `rics_ratio`, to crop before it, but "
+            f"got both, {rics_k!r} and {rics_ratio!r}; make one of them None."
+        )
+    if rics_k is not None:
+        return RICSCrop(rics_k, score=_as_score(rics_score), subpixel=rics_subpixel)
+    if rics_ratio is None:
+        return None
+    if not stock["do_resize"]:
+        raise ValueError("Expected `do_resize` with `rics_ratio`: crops have several sizes.")
+    resample = stock.get("resample", stock.get("interpolation"))  # the latter in transformers 4
+    return RICSResizedCrop(
+        _output_size(_field(stock)),
+        field=Ladder(rics_field_step),
+        ratio=rics_ratio,
+        score=_as_score(rics_score),
+        subpixel=rics_subpixel,
+        interpolation=_INTERPOLATIONS.get(resample, resample) or InterpolationMode.BILINEAR,
+    )
+
+
+def _as_score(score: Any) -> Score:
     if isinstance(score, dict):
-        return RICSCrop(k, score=get_score(**score), subpixel=subpixel)
+        return get_score(**score)
     if not isinstance(score, str):
         raise TypeError(
             "Expected `rics_score` to be a registered name or a dict of get_score's arguments, as "
             f"processors are saved as JSON, but got {score!r}."
         )
-    return RICSCrop(k, score=score, subpixel=subpixel)
+    return get_score(score)
 
 
-def _warn_unless_smaller(k: tuple[int, int], field: Any) -> None:
+def _field(stock: Mapping[str, Any]) -> dict[str, int]:
+    """The sides of what leaves the resize and the centre crop, as far as they are known."""
+    size = stock["crop_size"] if stock["do_center_crop"] else stock["size"]
+    sides = size if isinstance(size, Mapping) else vars(size) if size else {}
+    return {name: side for name, side in sides.items() if side is not None}
+
+
+def _output_size(sides: Mapping[str, int]) -> tuple[int, int]:
+    if sides.keys() == {"height", "width"}:
+        return sides["height"], sides["width"]
+    if sides.keys() == {"shortest_edge"}:
+        return sides["shortest_edge"], sides["shortest_edge"]
+    raise ValueError(
+        "Expected a `crop_size`, or a `size` of a height and a width or of a shortest edge, with "
+        f"`rics_ratio`, but got {sides}."
+    )
+
+
+def _warn_unless_smaller(k: tuple[int, int], sides: Mapping[str, int]) -> None:
     """Say so if there is no choice, as far as the size of the field is known beforehand."""
-    sides = dict(field or {})
     if (sides.get("height"), sides.get("width")) == k:
         warnings.warn(
             f"Expected `rics_k` to be smaller than the field, but got {k} for both: there is one "

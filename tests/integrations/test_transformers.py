@@ -1,10 +1,12 @@
 """RICS in image processors of transformers, against slices of what the stock processors return."""
 
+import json
 import os
 import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,17 @@ import PIL.Image
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 
-from rics_transforms import Lattice, get_score, list_scores, locate, rics_crop
+from rics_transforms import (
+    Ladder,
+    Lattice,
+    RICSResizedCrop,
+    get_score,
+    list_scores,
+    locate,
+    rics_crop,
+)
 
 transformers = pytest.importorskip("transformers")
 from transformers import AutoImageProcessor  # noqa: E402
@@ -40,6 +51,14 @@ STOCK = [
     processor_on_torchvision(name)
     for name in "ViT CLIP Siglip ConvNext Beit Bit Blip DeiT Levit MobileNetV2 PoolFormer".split()
 ]
+
+
+STUBBORN = [
+    processor_on_torchvision(name)
+    for name in ("DINOv3ViT", "EfficientNet")
+    if hasattr(transformers, f"{name}ImageProcessor" + ("" if ON_TORCHVISION else "Fast"))
+]
+"""Those that normalise in a way of their own."""
 
 
 class RICSViT(RICSImageProcessorMixin, ViTImageProcessor):
@@ -148,6 +167,87 @@ def test_a_processor_that_pads_does_so_after_the_crop(images: list[Tensor]) -> N
     assert torch.equal(pixels(processor, images[0])[0], expected)
 
 
+# --- before the resize ---------------------------------------------------------------------------
+
+
+def resized(stock: Any, images: list[Tensor], size: Any, **options: Any) -> Tensor:
+    """Crops of the core, resized as a processor does, and scaled by it."""
+    name = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}[stock.resample]
+    crop = RICSResizedCrop(size, interpolation=InterpolationMode(name), **options)
+    crops = [crop(image) for image in images]
+    return pixels(stock, crops, do_resize=False, do_center_crop=False)
+
+
+@pytest.mark.parametrize("stock", [*STOCK, *STUBBORN], ids=lambda stock: stock.__name__)
+def test_a_ratio_replaces_resize_and_centre_crop(stock: Any, images: list[Tensor]) -> None:
+    rics = type("RICS" + stock.__name__, (RICSImageProcessorMixin, stock), {})
+    found = pixels(rics(rics_ratio=0.75), images[:3])
+    assert torch.equal(found, resized(stock(), images[:3], tuple(found.shape[-2:]), ratio=0.75))
+    image = torch.zeros(3, 300, 300, dtype=torch.uint8)  # where both have one size
+    assert pixels(stock(), image).shape == found[:1].shape
+    assert torch.equal(pixels(rics(), images[:3], rics_ratio=0.75), found)
+
+
+@pytest.mark.parametrize("score", SCORES, ids=str)
+@pytest.mark.parametrize("subpixel", [False, True])
+def test_every_score_chooses_before_the_resize(
+    score: Any, subpixel: bool, images: list[Tensor]
+) -> None:
+    rule = get_score(**score) if isinstance(score, dict) else get_score(score)
+    options: dict[str, Any] = {"rics_score": score, "rics_subpixel": subpixel}
+    if subpixel and not rule.smooth:
+        with pytest.raises(ValueError, match="Expected a smooth score with subpixel=True"):
+            RICSViT(rics_ratio=0.75, **options)
+        return
+    processor = RICSViT(size=FIELD, rics_ratio=0.75, rics_field_step=2, **options)
+    expected = resized(
+        ViTImageProcessor(), images, 96, field=Ladder(2), ratio=0.75, score=rule, subpixel=subpixel
+    )
+    assert torch.equal(pixels(processor, images), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"size": {"height": 96, "width": 80}}, (96, 80)),
+        ({"size": {"shortest_edge": 100}, "crop_size": {"height": 90, "width": 96}}, (90, 96)),
+        ({"size": {"shortest_edge": 100}, "do_center_crop": False}, (100, 100)),
+        ({"size": FIELD, "resample": 0}, (96, 96)),
+    ],
+    ids=str,
+)
+def test_the_output_has_the_size_of_the_processor(
+    settings: Any, size: Any, images: list[Tensor]
+) -> None:
+    stock = CLIPImageProcessor if "crop_size" in settings else ViTImageProcessor
+    rics = RICSCLIP if "crop_size" in settings else RICSViT
+    crop = RICSResizedCrop(size)
+    crops = []
+    for image in images:
+        (top, left), (height, width) = crop.locate(image).tolist(), crop.field_of(image.shape[1:]).k
+        crops.append(image[:, top : top + height, left : left + width])
+    own = {**settings, "size": dict(zip(("height", "width"), size, strict=True))}
+    expected = pixels(stock(**own), crops, do_center_crop=False)
+    assert torch.equal(pixels(rics(rics_ratio=7 / 8, **settings), images), expected)
+    assert torch.equal(pixels(rics(rics_ratio=7 / 8), images, **settings), expected)
+
+
+def test_what_cannot_replace_the_resize_is_refused(images: list[Tensor]) -> None:
+    for settings, message in (
+        ({"rics_k": 64}, "but got both, 64 and 0.5"),
+        ({"do_resize": False}, "Expected `do_resize` with `rics_ratio`"),
+        ({"size": {"longest_edge": 96, "shortest_edge": 90}}, "Expected a `crop_size`, or a"),
+        ({"rics_field_step": 1}, "Expected `step` to be a number above 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RICSViT(rics_ratio=0.5, **settings)
+        with pytest.raises(ValueError, match=message):
+            pixels(RICSViT(rics_ratio=0.5), images, **settings)
+    with pytest.raises(ValueError, match="Expected `ratio` to be a positive number of at most 1"):
+        RICSViT(rics_ratio=1.5)
+    assert pixels(RICSViT(rics_k=64), images, rics_k=None, rics_ratio=0.5).shape[-1] == 224
+
+
 # --- arguments -----------------------------------------------------------------------------------
 
 
@@ -202,14 +302,16 @@ def test_annotations_are_refused_as_they_would_not_follow(images: list[Tensor]) 
         """Takes segmentation maps."""
 
     maps = images[0][0]
-    for call in (RICSBeit(rics_k=64), lambda *args, **kw: RICSBeit()(*args, rics_k=64, **kw)):
-        with pytest.raises(ValueError, match="Expected images alone"):
-            call(images[0], maps)
-        with pytest.raises(ValueError, match="Expected images alone"):
-            call(images[0], segmentation_maps=maps)
     stock = BeitImageProcessor()(images[0], maps, return_tensors="pt")
-    free = RICSBeit(rics_k=64)(images[0], maps, rics_k=None, return_tensors="pt")
-    assert torch.equal(free["labels"], stock["labels"])
+    for settings in ({"rics_k": 64}, {"rics_ratio": 0.5}):
+        name = next(iter(settings))
+        for call in (RICSBeit(**settings), partial(RICSBeit(), **settings)):
+            with pytest.raises(ValueError, match=f"Expected images alone.*`{name}=None`"):
+                call(images[0], maps)
+            with pytest.raises(ValueError, match="Expected images alone"):
+                call(images[0], segmentation_maps=maps)
+        free = RICSBeit(**settings)(images[0], maps, **{name: None}, return_tensors="pt")
+        assert torch.equal(free["labels"], stock["labels"])
 
 
 def test_a_processor_that_does_not_normalise_is_refused(images: list[Tensor]) -> None:
@@ -248,11 +350,12 @@ def test_processors_on_pil_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("patch", "subpixel"), [("hash", False), ("saliency", True)])
+@pytest.mark.parametrize("crop", [{"rics_k": (60, 64)}, {"rics_ratio": 0.7, "rics_field_step": 2}])
 def test_a_saved_processor_crops_alike(
-    patch: str, subpixel: bool, tmp_path: Path, images: list[Tensor]
+    crop: Any, patch: str, subpixel: bool, tmp_path: Path, images: list[Tensor]
 ) -> None:
     score = {"name": "lattice", "patch": patch}
-    processor = RICSCLIP(rics_k=(60, 64), rics_score=score, rics_subpixel=subpixel)
+    processor = RICSCLIP(**crop, rics_score=score, rics_subpixel=subpixel)
     processor.save_pretrained(tmp_path)
     expected = pixels(processor, images[0])
     for loaded in (
@@ -261,9 +364,10 @@ def test_a_saved_processor_crops_alike(
         pickle.loads(pickle.dumps(processor)),
     ):
         assert type(loaded) is RICSCLIP and loaded.rics_subpixel is subpixel
-        assert loaded.to_dict() | {"rics_k": [60, 64]} == processor.to_dict() | {"rics_k": [60, 64]}
+        assert json.loads(loaded.to_json_string()) == json.loads(processor.to_json_string())
         assert torch.equal(pixels(loaded, images[0]), expected)
-    assert AutoImageProcessor.from_pretrained(tmp_path, rics_k=50).rics_k == 50
+    other = AutoImageProcessor.from_pretrained(tmp_path, rics_k=50, rics_ratio=None)
+    assert (other.rics_k, other.rics_ratio) == (50, None)
 
 
 LOAD = """
