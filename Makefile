@@ -24,8 +24,7 @@ test: lint types test-albumentationsx  ## everything that must hold
 # AlbumentationsX has the import name of albumentations: it goes into an environment of its own, which
 # sees the packages of the first one behind it.
 test-albumentationsx: .venv-x/ready
-	.venv-x/bin/python -P -m pytest tests/integrations/test_albumentations.py \
-		tests/integrations/test_albumentations_annotations.py
+	.venv-x/bin/python -P -m pytest tests/integrations/test_albumentations*.py
 
 # With the lowest version that pyproject.toml declares of everything: the package, and all tests of
 # the adapters. Old libraries warn of their own newer dependencies, Matplotlib 3.7 of pyparsing.

@@ -6,22 +6,31 @@
 
 >>> pipeline(image=np.zeros((300, 400, 3), np.uint8))["image"].shape
 (224, 224, 3)
+
+Photographs that come in all sizes are better cropped before they are resized, so that trimmed
+copies agree:
+
+>>> from rics_transforms.integrations.albumentations import RICSResizedCrop
+>>> RICSResizedCrop(224)(image=np.zeros((300, 400, 3), np.uint8))["image"].shape
+(224, 224, 3)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from functools import partial
 from importlib import metadata
 from math import floor, prod
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
 from torchvision import tv_tensors
 
+from rics_transforms import Ladder, Score, get_score, list_scores
 from rics_transforms import RICSCrop as Chooser
-from rics_transforms import Score, get_score, list_scores
+from rics_transforms import RICSResizedCrop as ResizedChooser
 from rics_transforms.integrations._versions import require
 
 try:  # both are imported as `albumentations`; it is this one if it is installed at all
@@ -34,14 +43,19 @@ else:
     _EDGE = -0.5
 
 import albumentations
+import cv2
 from albumentations.augmentations.crops.transforms import BaseCrop
-from albumentations.core.transforms_interface import BaseTransformInitSchema
+from albumentations.core.transforms_interface import BaseTransformInitSchema, DualTransform
 from pydantic import model_validator
 
-__all__ = ["RICSCrop"]
+__all__ = ["RICSCrop", "RICSResizedCrop"]
+
+AnyChooser = TypeVar("AnyChooser", Chooser, ResizedChooser)
 
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels: ints, or floats between the pixels."""
+
+_LADDER = Ladder()
 
 _GUIDES = {"image": 0, "images": 1, "volume": 1, "volumes": 2}
 """The targets that can decide where to crop, and how many axes stand in front of their (H, W)."""
@@ -53,7 +67,7 @@ class _Guided:
     AlbumentationsX refuses transforms that define the older hook themselves.
     """
 
-    _chooser: Chooser
+    _chooser: Chooser | ResizedChooser
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
@@ -65,14 +79,23 @@ class _Guided:
     ) -> Any:
         return albumentations.SampledParams(params=self.get_params_dependent_on_data(params, data))
 
+    @property
+    def _supported_bbox_types(self) -> frozenset[str]:
+        """What AlbumentationsX lets in: oriented boxes cannot be cut into pieces."""
+        return frozenset({"hbb"} if self._chooser.shifts == "cyclic" else {"hbb", "obb"})
+
     def _crop_coords(self, data: Mapping[str, Any]) -> Box:
         guide = next((name for name in _GUIDES if data.get(name) is not None), None)
         if guide is None:
             raise ValueError(f"Expected a sample with {', '.join(_GUIDES)}, but got {list(data)}.")
         clip = _as_video(np.asarray(data[guide]), _GUIDES[guide])
         top, left = self._chooser.locate(clip).tolist()  # numbers of Python, as JSON needs them
-        height, width = self._chooser.k
+        height, width = self._size_in(clip.shape[-2:])
         return left, top, left + width, top + height
+
+    def _size_in(self, size: Sequence[int]) -> tuple[int, int]:
+        """Height and width of the crops of images of a size."""
+        raise NotImplementedError
 
 
 class RICSCrop(_Guided, BaseCrop):
@@ -125,7 +148,7 @@ class RICSCrop(_Guided, BaseCrop):
 
         @model_validator(mode="after")
         def _normalise(self) -> Self:
-            crop = _make(self.k, self.score, self.shifts, self.subpixel)
+            crop = _make(Chooser, self.k, self.score, self.shifts, self.subpixel)
             self.k, self.score = crop.k, _spec(crop.score)
             return self
 
@@ -142,9 +165,10 @@ class RICSCrop(_Guided, BaseCrop):
         self.score = score
         self.shifts = shifts
         self.subpixel = subpixel
-        self._chooser = _make(k, score, shifts, subpixel)
-        if shifts == "cyclic":
-            self._supported_bbox_types = frozenset({"hbb"})
+        self._chooser = _make(Chooser, k, score, shifts, subpixel)
+
+    def _size_in(self, size: Sequence[int]) -> tuple[int, int]:
+        return self._chooser.k
 
     def apply(self, img: Any, crop_coords: Box, **params: Any) -> Any:
         return self._cut(img, crop_coords, 0)
@@ -187,11 +211,13 @@ class RICSCrop(_Guided, BaseCrop):
         return array[(slice(None),) * axis + np.s_[top:bottom, left:right]].copy()
 
     def _resample(self, array: np.ndarray, crop_coords: Box, axis: int) -> np.ndarray:
-        left, top = crop_coords[:2]
+        left, top, right, bottom = crop_coords
+        size = round(bottom - top), round(right - left)
         origin = torch.tensor((top, left), dtype=torch.float64)
-        crops = self._chooser.transform(_as_video(array, axis).contiguous(), {"origins": origin})
+        cut = Chooser(size, shifts=self.shifts).transform
+        crops = cut(_as_video(array, axis).contiguous(), {"origins": origin})
         last = crops.movedim(1, -1).contiguous().numpy()
-        return last.reshape(*array.shape[:axis], *self._chooser.k, *array.shape[axis + 2 :])
+        return last.reshape(*array.shape[:axis], *size, *array.shape[axis + 2 :])
 
     def apply_to_bboxes(self, bboxes: np.ndarray, crop_coords: Box, **params: Any) -> np.ndarray:
         if self.shifts == "cyclic" and bboxes.size:
@@ -208,17 +234,143 @@ class RICSCrop(_Guided, BaseCrop):
         return moved
 
 
+def _in_turn(target: str, resize: str, axis: int = 0) -> Callable[..., Any]:
+    """The method of a target: crop as `RICSCrop` does, then resize along an axis, one by one."""
+
+    def apply(self: RICSResizedCrop, data: Any, crop_coords: Box, **params: Any) -> Any:
+        cropped = getattr(self._crop, target)(data, crop_coords=crop_coords, **params)
+        left, top, right, bottom = _whole(crop_coords)
+        params["shape"] = bottom - top, right - left
+        return _each(partial(getattr(self._resize, resize), **params), cropped, axis)
+
+    return apply
+
+
+def _each(function: Callable[[Any], Any], data: Any, axis: int) -> Any:
+    if axis == 0:
+        return function(data)
+    return np.stack([_each(function, part, axis - 1) for part in data])
+
+
+class RICSResizedCrop(_Guided, DualTransform):
+    """Crop every sample in its stored pixels, where they say, and resize: trimmed copies agree.
+
+    In place of ``[SmallestMaxSize(256), CenterCrop(224, 224)]``, and shaped after the library's
+    `RandomResizedCrop`. The first of `image`, `images`, `volume` and `volumes` in a sample decides
+    for all its targets, which are cropped as by `RICSCrop` and then resized as by the library's
+    `Resize`. OpenCV's filters do not widen when they shrink an image, except for ``INTER_AREA``.
+
+    Args:
+        size: height and width of the output, or an int for both.
+        field: the longer side of the field in pixels, or the `Ladder` it is taken from, also as
+            serialization writes it: ``{"step": 2, "most": 0.97}``.
+        ratio: side of the crop as a share of the field's, above 0 and at most 1.
+        score: as of `RICSCrop`.
+        shifts: "realistic", or "cyclic" for images that wrap around.
+        subpixel: place crops between the pixels.
+        interpolation: flag of OpenCV for images and volumes.
+        mask_interpolation: flag of OpenCV for masks.
+        p: probability of cropping.
+
+    Raises:
+        ValueError: for arguments out of range, a score that is not registered, an image smaller
+            than the field, and a sample without an image.
+
+    Targets:
+        image, mask, bboxes, keypoints, volume, mask3d
+
+    Image types:
+        uint8, float32
+
+    The guarantee is that of `rics_transforms.RICSResizedCrop`.
+
+    Example:
+        >>> crop = RICSResizedCrop((48, 64), interpolation=cv2.INTER_AREA)
+        >>> crop(image=np.zeros((375, 500, 3), np.uint8), mask=np.zeros((375, 500)))["mask"].shape
+        (48, 64)
+    """
+
+    _targets = BaseCrop._targets
+
+    class InitSchema(BaseTransformInitSchema):
+        """The arguments, brought into the form that serialization stores."""
+
+        size: Any
+        field: Any
+        ratio: Any
+        score: Any
+        shifts: Any
+        subpixel: Any
+        interpolation: Any
+        mask_interpolation: Any
+
+        @model_validator(mode="after")
+        def _normalise(self) -> Self:
+            options = {"field": self.field, "ratio": self.ratio}
+            arguments = self.size, self.score, self.shifts, self.subpixel
+            crop = _make(ResizedChooser, *arguments, **options)
+            self.size, self.score = crop.size, _spec(crop.score)
+            self.field = crop.field if isinstance(crop.field, int) else asdict(crop.field)
+            return self
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        field: int | Ladder | Mapping[str, float] = _LADDER,
+        ratio: float = 7 / 8,
+        score: str | Score | Mapping[str, Any] = "lattice",
+        shifts: Literal["realistic", "cyclic"] = "realistic",
+        subpixel: bool = False,
+        interpolation: int = cv2.INTER_LINEAR,
+        mask_interpolation: int = cv2.INTER_NEAREST,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p=p)
+        self.size = size
+        self.field = field
+        self.ratio = ratio
+        self.score = score
+        self.shifts = shifts
+        self.subpixel = subpixel
+        self.interpolation = interpolation
+        self.mask_interpolation = mask_interpolation
+        arguments = score, shifts, subpixel
+        self._chooser = _make(ResizedChooser, size, *arguments, field=field, ratio=ratio)
+        self._crop = RICSCrop(self._chooser.size, *arguments)  # the size is that of `crop_coords`
+        self._resize = albumentations.Resize(
+            *self._chooser.size, interpolation=interpolation, mask_interpolation=mask_interpolation
+        )
+
+    def _size_in(self, size: Sequence[int]) -> tuple[int, int]:
+        return self._chooser.field_of(size).k
+
+    apply = _in_turn("apply", "apply")
+    apply_to_images = _in_turn("apply_to_images", "apply", 1)
+    apply_to_volume = _in_turn("apply_to_volume", "apply", 1)
+    apply_to_volumes = _in_turn("apply_to_volumes", "apply", 2)
+    apply_to_mask = _in_turn("apply_to_mask", "apply_to_mask")
+    apply_to_masks = _in_turn("apply_to_masks", "apply_to_mask", 1)
+    apply_to_mask3d = _in_turn("apply_to_mask3d", "apply_to_mask", 1)
+    apply_to_masks3d = _in_turn("apply_to_masks3d", "apply_to_mask", 2)
+    apply_to_bboxes = _in_turn("apply_to_bboxes", "apply_to_bboxes")
+    apply_to_keypoints = _in_turn("apply_to_keypoints", "apply_to_keypoints")
+
+
 def _whole(box: Box) -> tuple[int, int, int, int]:
     """The whole pixels nearest to a crop; what masks are cut at, as labels must not be mixed."""
     left, top, right, bottom = (floor(side + 0.5) for side in box)
     return left, top, right, bottom
 
 
-def _make(k: Any, score: Any, shifts: Any, subpixel: Any) -> Chooser:
+def _make(
+    kind: type[AnyChooser], size: Any, score: Any, shifts: Any, subpixel: Any, **options: Any
+) -> AnyChooser:
     """The transform of these arguments; every mistake is a ValueError, as pydantic wants it."""
     try:
+        if isinstance(options.get("field"), Mapping):
+            options["field"] = Ladder(**options["field"])
         resolved = get_score(**score) if isinstance(score, Mapping) else score
-        return Chooser(k, score=resolved, shifts=shifts, subpixel=subpixel)
+        return kind(size, score=resolved, shifts=shifts, subpixel=subpixel, **options)
     except TypeError as error:
         raise ValueError(str(error)) from error
 
