@@ -630,15 +630,6 @@ def test_subpixel_needs_a_smooth_score(name: str, photos: Path, tmp_path: Path) 
     assert not out.exists() or not any(out.iterdir())
 
 
-@pytest.mark.slow
-def test_export_hands_subpixel_on(tmp_path: Path) -> None:
-    path = tmp_path / "crop.pt2"
-    result = rics("export", path, "--n", 32, "--k", 24, "--subpixel", "--batch", 2)
-    assert result.exit_code == 0 and "equal to the library on 28 images" in result.stdout
-    _, origins = torch.export.load(path).module()(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
-    assert origins.dtype == torch.float64
-
-
 def test_verify_hands_subpixel_on(photos: Path, tmp_path: Path) -> None:
     command = ["verify", photos, "--n", 32, "--k", 24, "--delta", "1", "--subpixel"]
     assert rics(*command, "--output", tmp_path / "out").exit_code in (0, 1)

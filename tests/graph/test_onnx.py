@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from click.testing import CliRunner
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from rics_transforms import RICSCrop
+from rics_transforms import Hash, MexicanHat, RICSCrop, Score
 from rics_transforms import graph as module
 from rics_transforms.cli.commands import rics
 from rics_transforms.graph import export
 
-from ..conftest import load_photo, random_image
+from ..conftest import load_photo
 from .runners import CASES, K, N, Run, check, load_onnx, zoo_images
 
 
@@ -93,17 +94,6 @@ def test_crops_have_names(onnx_file: Path) -> None:
     assert [value.name for value in graph.output] == ["crops", "origins"]
 
 
-@pytest.mark.slow
-def test_floats_choose_the_same_crops_in_onnx(tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript")
-    transform = RICSCrop(24, score="hash")
-    path, _ = export(transform, tmp_path / "crop.onnx", n=32, dtype=torch.float32, batch=8)
-    images = random_image(8, 3, 32, 32, seed=3)
-    crops, origins = load_onnx(path)(images / 255)
-    assert torch.equal(origins, transform.locate(images))
-    assert torch.equal(crops, transform(images / 255))
-
-
 def decomposed(program: ExportedProgram, path: Path, names: object) -> Run:
     """The graph that is converted to ONNX, run by PyTorch: converting it takes twice as long."""
     path.touch()
@@ -115,23 +105,18 @@ def decomposed(program: ExportedProgram, path: Path, names: object) -> Run:
 def test_a_decomposed_graph_is_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the next test would show little."""
     monkeypatch.setitem(module._WRITERS, "onnx", decomposed)
-    assert export(RICSCrop(24, score="hash"), tmp_path / "crop.onnx", n=32).verified > 0
+    assert export(RICSCrop(12, score="hash"), tmp_path / "crop.onnx", n=16).verified > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("operator", "score", "writer"),
-    [
-        ("sum.dim_IntList", "hash", decomposed),
-        ("maximum.default", "mexican_hat", decomposed),
-        ("max.dim", "hash", module._WRITERS["onnx"]),
-    ],
+    ("operator", "score"),
+    [("sum.dim_IntList", Hash()), ("maximum.default", MexicanHat(sigma=4)), ("max.dim", Hash())],
 )
 def test_what_an_operator_computes_wrongly_is_noticed(
-    operator: str, score: str, writer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operator: str, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here by losing the upper halves of int64, so that no runtime's own fault is needed."""
-    pytest.importorskip("onnxruntime")
     name, overload = operator.split(".")
     key = getattr(getattr(torch.ops.aten, name), overload)
     right = module._EXACT[key]
@@ -139,13 +124,25 @@ def test_what_an_operator_computes_wrongly_is_noticed(
     def wrong(x: Tensor, *rest: Any, **options: Any) -> Any:
         return right(x.to(torch.int32).to(x.dtype), *rest, **options)
 
-    monkeypatch.setitem(module._WRITERS, "onnx", writer)
+    monkeypatch.setitem(module._WRITERS, "onnx", decomposed)
     (tmp_path / "crop.onnx").write_text("older")
     monkeypatch.setitem(module._EXACT, key, wrong)
     with pytest.raises(RuntimeError, match="of the exported graph to equal"):
-        export(RICSCrop(24, score=score), tmp_path / "crop.onnx", n=32)
+        export(RICSCrop(12, score=score), tmp_path / "crop.onnx", n=16)
     assert (tmp_path / "crop.onnx").read_text() == "older"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_what_onnx_runtime_answers_otherwise_is_noticed(
+    onnx_file: Path, case: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here by the file of another score."""
+    monkeypatch.setattr(module, "_trace", lambda *args, **options: None)
+    monkeypatch.setattr(module, "_save_onnx", lambda _, path, names: shutil.copy(onnx_file, path))
+    with pytest.raises(RuntimeError, match="of the exported graph to equal"):
+        export(RICSCrop(K, score="hash", shifts=case[1]), tmp_path / "crop.onnx", n=N)
+    assert not list(tmp_path.iterdir())
 
 
 def test_replaced_operators_are_the_same_functions() -> None:

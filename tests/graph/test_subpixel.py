@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo.testing
+from click.testing import CliRunner
 from torch import Tensor
 
 from rics_transforms import RICSCrop
-from rics_transforms.graph import export
+from rics_transforms.cli.commands import rics
 
 from ..conftest import SHIFTS, random_image
 from .runners import check, load_onnx, zoo_images
@@ -20,12 +21,14 @@ N, K = 48, 40
 
 
 @pytest.mark.slow
-def test_onnx_equals_eager(tmp_path: Path, photos: Tensor) -> None:
+def test_onnx_of_the_command_equals_eager(tmp_path: Path, photos: Tensor) -> None:
     pytest.importorskip("onnxscript")
     transform = RICSCrop(K, shifts="cyclic", subpixel=True)
-    path = tmp_path / "crop.onnx"
-    assert export(transform, path, n=N).verified > 0
-    run = load_onnx(path)
+    path = str(tmp_path / "crop.onnx")
+    command = ["export", path, "--k", str(K), "--n", str(N), "--shifts", "cyclic", "--subpixel"]
+    result = CliRunner().invoke(rics, command)
+    assert result.exit_code == 0 and "equal to the library on 28 images" in result.stdout
+    run = load_onnx(Path(path))
     for images in (zoo_images(), photos, random_image(9, 3, N, N), photos[:0]):
         check(run, transform, images[..., :N, :N].contiguous())
 

@@ -15,7 +15,7 @@ from rics_transforms import RICSCrop
 
 from .inputs import K
 
-DIGEST = """
+SCRIPT = """
 import hashlib
 import torch
 from rics_transforms import RICSCrop
@@ -28,11 +28,7 @@ def image(i):
 def digest(tensors):
     joined = b"".join(t.as_subclass(torch.Tensor).contiguous().numpy().tobytes() for t in tensors)
     return hashlib.sha256(joined).hexdigest()
-"""
 
-ORIGINS = (
-    DIGEST
-    + """
 def origins():
     images = torch.stack([image(i) for i in range(64)])
     for score in ("hash", "lattice", "mexican_hat", "random", "saliency"):
@@ -40,12 +36,7 @@ def origins():
             transform = RICSCrop((24, 22), score=score, shifts=shifts)
             yield transform.locate(images)
             yield transform(images / 255)
-"""
-)
 
-LOADERS = (
-    DIGEST
-    + """
 class Noise(torch.utils.data.Dataset):
     def __init__(self):
         self.transform = RICSCrop((24, 22))
@@ -67,8 +58,9 @@ def batches(context):
 if __name__ == "__main__":
     for context in ("fork", "spawn", "forkserver"):
         print(digest(batches(context)))
+    torch.set_num_threads(2)
+    print(digest(origins()))
 """
-)
 
 
 def run_script(path: Path, text: str, **environment: str) -> list[str]:
@@ -89,23 +81,15 @@ def run_script(path: Path, text: str, **environment: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_agree(tmp_path: Path) -> None:
-    here: dict[str, Any] = {}
-    exec(ORIGINS, here)
-    expected = here["digest"](here["origins"]())
-    script = ORIGINS + "\ntorch.set_num_threads(2)\nprint(digest(origins()))\n"
-    variables = {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
-    assert run_script(tmp_path / "origins.py", script, **variables) == [expected]
-
-
-@pytest.mark.slow
-def test_workers_of_a_data_loader_agree(tmp_path: Path) -> None:
-    here: dict[str, Any] = {"__name__": "loaders"}
-    exec(LOADERS, here)
-    expected = here["digest"](here["batches"](None))
+def test_processes_and_workers_of_a_data_loader_agree(tmp_path: Path) -> None:
+    here: dict[str, Any] = {"__name__": "here"}
+    exec(SCRIPT, here)
+    loaded, origins = here["digest"](here["batches"](None)), here["digest"](here["origins"]())
     transform = RICSCrop(K)
     images = torch.stack([here["image"](i) for i in range(8)])
     crops, masks = transform(tv_tensors.Image(images), tv_tensors.Mask(images[:, 0]))
     direct = [part for pair in zip(crops.split(4), masks.split(4), strict=True) for part in pair]
-    assert here["digest"](direct) == expected
-    assert run_script(tmp_path / "loaders.py", LOADERS) == [expected] * 3
+    assert here["digest"](direct) == loaded
+    variables = {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
+    found = run_script(tmp_path / "script.py", SCRIPT, **variables)
+    assert found == [loaded, loaded, loaded, origins]
