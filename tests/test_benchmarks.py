@@ -34,12 +34,12 @@ SMALL = {
     "speed": "SIZES, LIMITS, BATCHES = ((48, 32), (64, 48)), {48: {}, 64: {}}, (1, 2, 4, 8)\n"
     "BEFORE = 'sys'",
     "memory": "SIZES, BATCH = ((48, 32),), 4",
-    "pipeline": "del WAYS['10 crops']",
+    "pipeline": "del WAYS['10 crops']\nsqueezenet.SIDE = 64",
     "forwards": "SETTINGS, GROWING = SETTINGS[:1], GROWING[:1]",
     "growth": "SIDES, N, K = (48, 64, 96), 48, 32",
-    "trims": "STEPS, TRIMS = {'2': 2}, {'trims': Trim(1, samples=1)}",
-    "subpixel": "GRIDS = {'5 moves': Camera(1, samples=5)}",
-    "gpu": "N, K, SHIFTS = 48, 32, SHIFTS[:1]\n"
+    "trims": "STEPS, TRIMS = {'2': 2}, {'trims': Trim(1, samples=1)}\nsqueezenet.SIDE = 64",
+    "subpixel": "GRIDS = {'3 moves': Camera(1, samples=3)}\nsqueezenet.SIDE = 64",
+    "gpu": "N, K, SHIFTS = 32, 24, SHIFTS[:1]\n"
     "from torchvision.models import squeezenet1_1 as vit_b_16",
 }
 """Constants of the scripts, in whose place smaller ones show that they run."""

@@ -226,7 +226,7 @@ def scenes(assets: Path) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("score", [*PSEUDO_RANDOM, *FITTED], ids=repr)
+@pytest.mark.parametrize("score", [*PSEUDO_RANDOM[:2], *FITTED], ids=repr)
 def test_stability_is_calibrated_on_photographs(scenes: Tensor, score: Score) -> None:
     predicted, kept = outcomes(scenes, 224, 180, (3,), score)[3]
     assert len(kept) >= 1000

@@ -176,7 +176,7 @@ def test_a_dataset(cluster: None, named: list[Any]) -> None:
         fn_constructor_kwargs={"k": 24, "output_column": "crop"},
         batch_format="numpy",
         batch_size=5,
-        compute=ray.data.ActorPoolStrategy(size=2),
+        compute=ray.data.ActorPoolStrategy(size=1),
     )
     rows = {row["id"]: row for row in found.take_all()}
     assert len(rows) == SCENES
@@ -196,24 +196,18 @@ def measured(images: Any, path: Path | None = None, **options: Any) -> ShiftRepo
 
 
 @pytest.mark.slow
-def test_a_run_over_ray_equals_a_local_one(cluster: None, named: list[Any], tmp_path: Path) -> None:
-    local = measured(named, neighbours="others")
-    spread = RayMapper(actors=2, batch_size=3, label_column="label")
+def test_a_run_over_ray_goes_on_and_equals_a_local_one(
+    cluster: None, named: list[Any], tmp_path: Path
+) -> None:
     path = tmp_path / "records.jsonl"
+    local = measured(named, path, neighbours="others")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:4]))  # of three images, as if it had stopped there
+    spread = RayMapper(actors=2, batch_size=3, label_column="label")
     far = measured(as_dataset(named), path, mapper=spread, neighbours="others")
     assert far.rows == local.rows and far.records == local.records
     assert ShiftReport.load(path).records == local.records
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_where_it_stopped(cluster: None, named: list[Any], tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    local = measured(named, path)
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:5]))
-    spread = RayMapper(batch_size=4, label_column="label")
-    assert measured(as_dataset(named), path, mapper=spread).records == local.records
-    assert path.read_text().splitlines(keepends=True)[:5] == lines[:5]
+    assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
 
 
 class Mortal:

@@ -115,7 +115,7 @@ def test_what_theory_does_not_promise_has_no_verdict(
 
 def test_a_hash_on_noise_meets_theorem_1() -> None:
     """Theory expects of a pseudo-random score of order 1 exactly what is measured."""
-    report = verify(noise(1500, 1, 30, 30), RICSCrop(13, score="hash"), n=26, deltas=(1, 2))
+    report = verify(noise(800, 1, 30, 30), RICSCrop(13, score="hash"), n=26, deltas=(1, 2))
     for row in report.rows:
         low, high = clopper_pearson(row.value * row.count, row.count, confidence=0.999)
         assert row.expected is not None and low <= row.expected <= high
@@ -266,7 +266,7 @@ def test_a_gallery_of_your_own(photographs: list[Named]) -> None:
 
 
 @pytest.mark.parametrize("score", list_scores())
-@pytest.mark.parametrize("n", [24, 40])
+@pytest.mark.parametrize("n", [14, 40])
 def test_cyclic_shifts_never_change_a_crop(score: str, n: int) -> None:
     images = [*noise(2, 3, n, n), torch.zeros(3, n, n, dtype=torch.uint8)]
     transform = RICSCrop(11, score=score, shifts="cyclic")
@@ -522,7 +522,7 @@ def test_report_json() -> None:
 
 @pytest.mark.parametrize("shifts", ["realistic", "cyclic", Grid("half", samples=3)])
 def test_the_command_makes_the_same_report(shifts: Any) -> None:
-    images = scenes(30, minimum=10)
+    images = scenes(34, minimum=10)  # too large for every cyclic shift
     rule = "cyclic" if shifts == "cyclic" else "realistic"
     report = verify(images, RICSCrop(14, shifts=rule), deltas=(1, 2), shifts=shifts, seed=3)
     names = {x.__name__: x for x in (verify, scenes, Lattice, RICSCrop, Realistic, Cyclic, Grid)}
