@@ -641,10 +641,9 @@ def _dynamo() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_dynamo")
-@both_shifts
-def test_compiled_graph_equals_eager(shifts: Any) -> None:
+def test_compiled_graph_equals_eager() -> None:
     need("compilation")
-    crop = RICSCrop(SIZE, shifts=shifts)
+    crop = RICSCrop(SIZE, shifts="cyclic")  # the next two have the realistic ones
     compiled = torch.compile(crop, fullgraph=True, backend="eager")
     for seed in (1, 2):
         images = noise(3, seed=seed)
@@ -804,10 +803,9 @@ def test_gradients_flow_through_the_taps(shifts: Any) -> None:
 
 
 @pytest.mark.slow
-@both_shifts
-def test_exported_subpixel_graph_equals_eager(shifts: Any) -> None:
+def test_exported_subpixel_graph_equals_eager() -> None:
     need("export")
-    crop = RICSCrop(SIZE, shifts=shifts, subpixel=True)
+    crop = RICSCrop(SIZE, shifts="cyclic", subpixel=True)
     exported = torch.export.export(crop, (noise(2, seed=1),)).module()
     images = noise(2, seed=2)
     assert torch.equal(exported(images), crop(images))
