@@ -81,8 +81,8 @@ PURELIB = import sysconfig; print(sysconfig.get_path('purelib'))
 		"albumentationsx>=2.4.7"
 	touch $@
 
-# pyarrow 26 needs NumPy 2, but tells only who imports it, not a resolver. The extra `export` declares
-# no lowest versions. What runs the tests may be new.
+# pyarrow 26 needs NumPy 2, but tells only who imports it, not a resolver. The tests of the extra
+# `export` take too long to run here, too. What runs the tests may be new.
 .venv-oldest/ready: pyproject.toml rics_transforms/engine/_native.c .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-oldest
 	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-oldest/bin/python \
