@@ -1,8 +1,9 @@
 """Time of every score, against the obvious ways to score all crops and against the floor.
 
 Times are those of `RICSCrop(k)` on RGB tiles of photographs, in milliseconds per image: medians
-with quartiles. Also: the compiled scores against the same in torch, the crops of all (2 D + 1)^2
-windows of a scene, and what importing the package costs beyond torchvision. Prints Markdown.
+with quartiles. Also: the compiled scores against the same in torch, what crops between the pixels
+cost beyond whole ones, the crops of all (2 D + 1)^2 windows of a scene, and what importing the
+package costs beyond torchvision. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MOST_PIXELS = 2**24  # of a batch
 MOST_PRODUCTS = 2**30  # of weights and pixels, over all crops of an image
 LIMITS = {224: {"hash": 0.15, "lattice": 0.3}, 256: {"hash": 0.2, "lattice": 0.3}}  # ms per image
 LIMIT, GAIN, IMPORT = 0.5, 1.6, 50  # ms of the other scores; of two threads; ms
+BEYOND = 0.3  # ms per image that fractions of a pixel may cost
 BEFORE = "torchvision.transforms.v2"  # is imported, before the package is
 
 Times = dict[tuple[str, int, int], list[float]]  # by score, threads and batch
@@ -184,6 +186,28 @@ def _in_turns(crop: RICSCrop, images: Tensor, rounds: int) -> list[float]:
     return [statistics.median(taken[1:]) for taken in times.values()]
 
 
+# --- crops between the pixels --------------------------------------------------------------------
+
+
+def print_subpixel(rounds: int) -> list[Target]:
+    """What fractions of a pixel cost beyond the crop as it is; the two in turns."""
+    heading("Crops between the pixels, uint8, one thread: ms per image")
+    print_head("images", "whole pixels", "`subpixel=True`", "beyond")
+    n, k = SIZES[1]
+    crops = {str(subpixel): RICSCrop(k, subpixel=subpixel) for subpixel in (False, True)}
+    rows = []
+    for title, images in {"one image": tiles(n, 1)[0], "a batch of 16": tiles(n, 16)}.items():
+        count = images.shape[:-3].numel()
+        ways = {name: lambda _, c=crop, x=images: c(x) for name, crop in crops.items()}
+        whole, between = interleaved(ways, rounds).values()
+        beyond = [b - w for w, b in zip(whole, between, strict=True)]
+        print_row(title, *(spread(times, count) for times in (whole, between, beyond)))
+        most = statistics.median(beyond) / count
+        name, measured = f"`subpixel`, {n} px, {title}", f"{figures(most)} ms"
+        rows.append(Target(name, f"at most {BEYOND} ms", measured, most <= BEYOND))
+    return rows
+
+
 # --- windows and import --------------------------------------------------------------------------
 
 
@@ -275,8 +299,9 @@ def main() -> None:
     print_paths(rounds)
     gains = print_gains(rounds, options.batch)
     _set_threads(1)
+    between = print_subpixel(rounds)
     print_windows(rounds)
-    print_targets(targets(times, gains, print_imports(rounds)))
+    print_targets([*targets(times, gains, print_imports(rounds)), *between])
 
 
 if __name__ == "__main__":

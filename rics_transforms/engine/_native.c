@@ -12,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define PAIRS /* of numbers are multiplied and added by one instruction */
+#endif
+
 #ifdef _MSC_VER
 #define restrict __restrict /* MSVC knows the keyword in its C11 mode only */
 #endif
@@ -26,6 +31,12 @@
 #define INLINE static inline
 #define INDEPENDENT
 #define FUSED
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define UNROLLED _Pragma("GCC unroll 32")
+#else
+#define UNROLLED
 #endif
 
 #define LANES 16 /* columns smoothed together: one cache line of int32 */
@@ -49,6 +60,8 @@ typedef struct {
     int64_t rows, columns; /* of the map */
     char *map; /* int32 or int64, see is_wide */
     int64_t *row_best;
+    int64_t *most;      /* of three rows, with room for one column more at each side */
+    uint8_t *summit;    /* which columns of a row are local maxima, in eights */
     int32_t *sums[2];   /* channel sums of two neighbouring rows */
     uint32_t *line;     /* one row of the field */
     uint32_t *smooth;   /* the smoothed field, or the hash of every row */
@@ -419,43 +432,54 @@ INLINE int64_t highest_peak(const int64_t around[9])
     return 2 * around[4] - lowest;
 }
 
+/* The better of the best peak so far, whose height is `top`, and that of a local maximum. */
+static void consider(int64_t y, int64_t x, const int64_t around[9], Best *best, int64_t *top)
+{
+    if (best->count && highest_peak(around) < *top)
+        return;
+    int64_t down, across;
+    const int64_t height = fit(around, &down, &across);
+    if (best->count == 0 || height > *top) {
+        *top = height;
+        *best = (Best){y, x, 0, down, across};
+    }
+    best->count += height == *top;
+}
+
+#define larger(A, B) ((A) > (B) ? (A) : (B))
+
 /* Of all local maxima, those at the edge only on the torus, the one with the highest peak. */
 #define DEFINE_BEST_PEAK(NAME, T)                                                                 \
     VECTORISED static Best NAME(const Plan *p, const Scratch *s, const T *map)                    \
     {                                                                                             \
         const int64_t rows = s->rows, columns = s->columns, edge = !p->cyclic;                    \
-        uint32_t *restrict summit = s->line;                                                      \
+        T *restrict most = (T *)s->most + 1; /* of a score, the one above and the one below it */ \
+        uint8_t *restrict summit = s->summit;                                                     \
         Best best = {0, 0, 0, 0, 0};                                                              \
         int64_t top = 0;                                                                          \
+        memset(summit + columns, 0, 8);                                                           \
         for (int64_t y = edge; y < rows - edge; y++) {                                            \
             const T *line = map + y * columns;                                                    \
             const T *up = y ? line - columns : map + (rows - 1) * columns;                        \
             const T *down = y + 1 < rows ? line + columns : map;                                  \
-            summit[0] = summit[columns - 1] = !edge; /* to be looked at below */                  \
-            for (int64_t x = 1; x < columns - 1; x++) {                                           \
-                const T at = line[x];                                                             \
-                summit[x] = (at >= line[x - 1]) & (at >= line[x + 1]) & (at >= up[x - 1]) &       \
-                            (at >= up[x]) & (at >= up[x + 1]) & (at >= down[x - 1]) &             \
-                            (at >= down[x]) & (at >= down[x + 1]);                                \
-            }                                                                                     \
-            for (int64_t x = edge; x < columns - edge; x++) {                                     \
-                if (!summit[x])                                                                   \
-                    continue;                                                                     \
-                const int64_t l = x ? x - 1 : columns - 1, r = x + 1 < columns ? x + 1 : 0;       \
-                const int64_t around[9] = {up[l],   up[x],   up[r],   line[l], line[x],           \
-                                           line[r], down[l], down[x], down[r]};                   \
-                int highest = 1;                                                                  \
-                for (int i = 0; i < 9; i++)                                                       \
-                    highest &= around[4] >= around[i];                                            \
-                if (!highest || (best.count && highest_peak(around) < top))                       \
-                    continue;                                                                     \
-                int64_t below, aside;                                                             \
-                const int64_t height = fit(around, &below, &aside);                               \
-                if (best.count == 0 || height > top) {                                            \
-                    top = height;                                                                 \
-                    best = (Best){y, x, 0, below, aside};                                         \
+            for (int64_t x = 0; x < columns; x++)                                                 \
+                most[x] = larger(line[x], larger(up[x], down[x]));                                \
+            most[-1] = most[columns - 1], most[columns] = most[0];                                \
+            for (int64_t x = 0; x < columns; x++)                                                 \
+                summit[x] = line[x] >= larger(most[x], larger(most[x - 1], most[x + 1]));         \
+            if (edge)                                                                             \
+                summit[0] = summit[columns - 1] = 0;                                              \
+            for (int64_t left = 0; left < columns; left += 8) {                                   \
+                uint64_t any;                                                                     \
+                memcpy(&any, summit + left, sizeof any);                                          \
+                for (int64_t x = left; any && x < left + 8; x++) {                                \
+                    if (!summit[x])                                                               \
+                        continue;                                                                 \
+                    const int64_t l = x ? x - 1 : columns - 1, r = x + 1 < columns ? x + 1 : 0;   \
+                    const int64_t around[9] = {up[l],   up[x],   up[r],   line[l], line[x],       \
+                                               line[r], down[l], down[x], down[r]};               \
+                    consider(y, x, around, &best, &top);                                          \
                 }                                                                                 \
-                best.count += height == top;                                                      \
             }                                                                                     \
         }                                                                                         \
         return best;                                                                              \
@@ -466,8 +490,79 @@ DEFINE_BEST_PEAK(best_peak_int64, int64_t)
 
 /* --- crops between the pixels (resampling.py) -------------------------------------------------- */
 
-#define TAPS 10
-#define BEFORE (TAPS / 2 - 1) /* of the taps, those above or to the left of the place's own pixel */
+#define MOST_TAPS 32
+#define EIGHT 8 /* pixels made together */
+
+#ifdef PAIRS
+typedef struct {
+    __m128i a, b;
+} Sums;
+
+/* Eight sums of products with the taps, every two taps for the pairs of numbers at from[i] + x: `a`
+ * for four pairs, `b` for the four that lie `apart` from them. */
+INLINE Sums weigh(const int16_t *const *from, int64_t x, int64_t apart, const int16_t *taps,
+                  int64_t count, int bits)
+{
+    const __m128i half = _mm_set1_epi32(1 << (bits - 1));
+    Sums sums = {half, half};
+    for (int64_t i = 0; i < count; i += 2) {
+        int32_t two;
+        memcpy(&two, taps + i, sizeof two);
+        const __m128i weights = _mm_set1_epi32(two);
+        const __m128i *a = (const __m128i *)(from[i / 2] + x);
+        const __m128i *b = (const __m128i *)(from[i / 2] + x + apart);
+        sums.a = _mm_add_epi32(sums.a, _mm_madd_epi16(_mm_loadu_si128(a), weights));
+        sums.b = _mm_add_epi32(sums.b, _mm_madd_epi16(_mm_loadu_si128(b), weights));
+    }
+    return (Sums){_mm_srai_epi32(sums.a, bits), _mm_srai_epi32(sums.b, bits)};
+}
+#endif
+
+/* Pairs of rows into one row, in 1/4 grey level. Like `resample_across`, eight columns at once. */
+INLINE void resample_down(const int16_t *const *pairs, const int16_t *taps, int64_t count,
+                          int64_t columns, int16_t *restrict out)
+{
+#ifdef PAIRS
+    for (int64_t x = 0; x < columns; x += EIGHT) {
+        const Sums levels = weigh(pairs, 2 * x, EIGHT, taps, count, 10);
+        _mm_storeu_si128((__m128i *)(out + x), _mm_packs_epi32(levels.a, levels.b));
+    }
+#else
+    for (int64_t x = 0; x < columns; x++) {
+        int32_t sum = 1 << 9;
+        UNROLLED
+        for (int64_t i = 0; i < count; i++)
+            sum += pairs[i / 2][2 * x + i % 2] * taps[i];
+        out[x] = (int16_t)(sum >> 10);
+    }
+#endif
+}
+
+INLINE void resample_across(const int16_t *restrict line, const int16_t *taps, int64_t count,
+                            int64_t columns, uint8_t *restrict out)
+{
+#ifdef PAIRS
+    const int16_t *pairs[MOST_TAPS / 2];
+    for (int64_t i = 0; i < count / 2; i++)
+        pairs[i] = line + 2 * i;
+    for (int64_t x = 0; x < columns; x += EIGHT) {
+        const Sums sums = weigh(pairs, x, 1, taps, count, 14); /* of every other column */
+        const __m128i first = _mm_unpacklo_epi32(sums.a, sums.b);
+        const __m128i levels = _mm_packs_epi32(first, _mm_unpackhi_epi32(sums.a, sums.b));
+        _mm_storel_epi64((__m128i *)(out + x), _mm_packus_epi16(levels, levels));
+    }
+#else
+    for (int64_t x = 0; x < columns; x++) {
+        int32_t sum = 1 << 13;
+        UNROLLED
+        for (int64_t i = 0; i < count; i++)
+            sum += line[x + i] * taps[i];
+        sum >>= 14;
+        sum = sum < 0 ? 0 : sum;
+        out[x] = (uint8_t)(sum > 255 ? 255 : sum);
+    }
+#endif
+}
 
 /* Where a line of pixels that goes on over the border lies in the image: repeated, or on the other
  * side. */
@@ -478,79 +573,69 @@ INLINE int64_t inside(int64_t i, int64_t length, int64_t cyclic)
     return i < 0 ? 0 : i < length ? i : length - 1;
 }
 
-/* Written out, so that compilers see one loop over many columns. */
-#define WEIGHTED(AT)                                                                              \
-    (AT(0) * taps[0] + AT(1) * taps[1] + AT(2) * taps[2] + AT(3) * taps[3] + AT(4) * taps[4] +    \
-     AT(5) * taps[5] + AT(6) * taps[6] + AT(7) * taps[7] + AT(8) * taps[8] + AT(9) * taps[9])
-
-/* One row of the crop, and what the taps reach at its sides, as floats. */
-INLINE void read_row(const uint8_t *row, int64_t width, int64_t cyclic, int64_t left, int64_t count,
-                     float *restrict out)
+/* So many of the image are read for so many of the crop: with what the taps reach, in eights. */
+INLINE int64_t seen_columns(int64_t columns, int64_t taps)
 {
-    for (int64_t x = 0; x < count;) {
-        const int64_t first = inside(left + x, width, cyclic);
-        const int64_t repeated = !cyclic && left + x != first;
-        const int64_t here = repeated ? 1 : width - first < count - x ? width - first : count - x;
-        for (int64_t i = 0; i < here; i++)
-            out[x + i] = row[first + i];
-        x += here;
+    return (columns + EIGHT - 1) / EIGHT * EIGHT + (taps + EIGHT - 1) / EIGHT * EIGHT;
+}
+
+/* Two rows of what the taps see, in turns. */
+INLINE void read_rows(const uint8_t *row, const uint8_t *next, int64_t width, int64_t cyclic,
+                      int64_t left, int64_t count, int16_t *restrict out)
+{
+    for (int64_t x = 0, here; x < count; x += here) {
+        const int64_t at = left + x, first = inside(at, width, cyclic);
+        const int64_t runs = cyclic || at == first;
+        here = runs ? width - first : at < 0 ? -at : count - x;
+        here = here < count - x ? here : count - x;
+        const uint8_t *a = row + first, *b = next + first;
+        if (runs)
+            for (int64_t i = x; i < x + here; i++)
+                out[2 * i] = *a++, out[2 * i + 1] = *b++;
+        else
+            for (int64_t i = x; i < x + here; i++)
+                out[2 * i] = *a, out[2 * i + 1] = *b;
     }
 }
 
-/* Rows into one, in 1/4 grey level. Floats hold the sums here and across, which are below 2^24. */
-INLINE void resample_down(float *const rows[TAPS], const float taps[TAPS], int64_t count,
-                          float *restrict out)
-{
-    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4];
-    const float *f = rows[5], *g = rows[6], *h = rows[7], *i = rows[8], *j = rows[9];
-    INDEPENDENT
-    for (int64_t x = 0; x < count; x++) {
-        const float sum = a[x] * taps[0] + b[x] * taps[1] + c[x] * taps[2] + d[x] * taps[3] +
-                          e[x] * taps[4] + f[x] * taps[5] + g[x] * taps[6] + h[x] * taps[7] +
-                          i[x] * taps[8] + j[x] * taps[9];
-        out[x] = (float)(((int32_t)sum + (1 << 9)) >> 10);
-    }
-}
-
-INLINE void resample_across(const float *restrict line, const float taps[TAPS], int64_t count,
-                            uint8_t *restrict out)
-{
-#define AT(I) line[x + I]
-    INDEPENDENT
-    for (int64_t x = 0; x < count; x++) {
-        int32_t sum = ((int32_t)WEIGHTED(AT) + (1 << 13)) >> 14;
-        sum = sum < 0 ? 0 : sum;
-        out[x] = (uint8_t)(sum > 255 ? 255 : sum);
-    }
-#undef AT
-}
-
-/* Of one plane the crop at (top, left) in 1/64 px. `line` and each of the `rows` have room for
- * columns + TAPS - 1. */
-FUSED VECTORISED static void resample_plane(const uint8_t *plane, const int64_t sizes[5],
-                                            int64_t top, int64_t left, const int32_t *table,
-                                            float *line, float *rows, uint8_t *out)
+/* Of one plane the crop at (top, left) in 1/64 px: down the columns into a line of 1/4 grey levels,
+ * then across. Every two neighbouring rows are kept as pairs, as long as taps reach them. */
+INLINE void resample_plane(const uint8_t *plane, const int64_t sizes[5], int64_t top, int64_t left,
+                           const int16_t *table, int64_t count, int16_t *scratch, uint8_t *out)
 {
     const int64_t height = sizes[0], width = sizes[1], columns = sizes[3], cyclic = sizes[4];
-    const int64_t seen = columns + TAPS - 1;
-    const int64_t y0 = half_down(top, 6) - BEFORE, x0 = half_down(left, 6) - BEFORE;
-    float taps_down[TAPS], taps_across[TAPS];
-    for (int i = 0; i < TAPS; i++) {
-        taps_down[i] = (float)table[(top & (UNIT - 1)) * TAPS + i];
-        taps_across[i] = (float)table[(left & (UNIT - 1)) * TAPS + i];
-    }
-    for (int64_t y = 1 - TAPS; y < sizes[2]; y++) {
-        const int64_t last = y + TAPS - 1; /* of the rows that this one is made of */
-        read_row(plane + inside(y0 + last, height, cyclic) * width, width, cyclic, x0, seen,
-                 rows + last % TAPS * seen);
+    const int64_t seen = seen_columns(columns, count);
+    const int64_t y0 = half_down(top, 6) - count / 2 + 1, x0 = half_down(left, 6) - count / 2 + 1;
+    int16_t down[MOST_TAPS], across[MOST_TAPS];
+    memcpy(down, table + (top & (UNIT - 1)) * count, count * sizeof *down);
+    memcpy(across, table + (left & (UNIT - 1)) * count, count * sizeof *across);
+    int16_t *line = scratch, *pairs = scratch + seen;
+    uint8_t *bytes = (uint8_t *)(pairs + 2 * seen * (count - 1));
+    const int16_t *from[MOST_TAPS / 2];
+    for (int64_t y = 2 - count; y < sizes[2]; y++) {
+        const int64_t last = y + count - 2; /* of the pairs of rows that this one is made of */
+        read_rows(plane + inside(y0 + last, height, cyclic) * width,
+                  plane + inside(y0 + last + 1, height, cyclic) * width, width, cyclic, x0, seen,
+                  pairs + last % (count - 1) * 2 * seen);
         if (y < 0)
             continue;
-        float *from[TAPS];
-        for (int i = 0; i < TAPS; i++)
-            from[i] = rows + (y + i) % TAPS * seen;
-        resample_down(from, taps_down, seen, line);
-        resample_across(line, taps_across, columns, out + y * columns);
+        for (int64_t i = 0; i < count / 2; i++)
+            from[i] = pairs + (y + 2 * i) % (count - 1) * 2 * seen;
+        resample_down(from, down, count, seen, line);
+        resample_across(line, across, count, columns, bytes);
+        memcpy(out + y * columns, bytes, columns);
     }
+}
+
+/* The same, with a number of taps that compilers know. */
+VECTORISED static void resample_with_taps(const uint8_t *plane, const int64_t sizes[5], int64_t top,
+                                          int64_t left, const int16_t *table, int64_t count,
+                                          int16_t *scratch, uint8_t *out)
+{
+    if (count == 10)
+        resample_plane(plane, sizes, top, left, table, 10, scratch, out);
+    else
+        resample_plane(plane, sizes, top, left, table, count, scratch, out);
 }
 
 /* --- Python ----------------------------------------------------------------------------------- */
@@ -570,6 +655,8 @@ static size_t lay_out(const Plan *p, Scratch *s, char *block, int with_map)
 #define TAKE(FIELD, COUNT)                                                                        \
     (s->FIELD = (void *)(block + used), used += ((COUNT) * sizeof *s->FIELD + 63) / 64 * 64)
     TAKE(row_best, s->rows);
+    TAKE(most, p->subpixel ? s->columns + 2 : 0);
+    TAKE(summit, p->subpixel ? s->columns + 8 : 0);
     TAKE(sums[0], s->width);
     TAKE(sums[1], s->width);
     TAKE(line, s->width + LANES);
@@ -715,33 +802,32 @@ static PyObject *crop(PyObject *self, PyObject *args)
 }
 
 /* resample(images, plan, places, count, out, taps): the same for bytes at places in 1/64 px. The
- * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: ten of
- * each of 64 fractions, in 1/4096, int32. */
+ * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: an even
+ * number of each of 64 fractions, in 1/4096, int16. */
 static PyObject *resample(PyObject *self, PyObject *args)
 {
-    const char *plan, *taps;
-    Py_ssize_t plan_size, images, places, count, out, taps_size;
+    const char *plan, *table;
+    Py_ssize_t plan_size, images, places, count, out, table_size;
     if (!PyArg_ParseTuple(args, "ny#nnny#", &images, &plan, &plan_size, &places, &count, &out,
-                          &taps, &taps_size))
+                          &table, &table_size))
         return NULL;
     int64_t fields[6];
-    if (plan_size != sizeof fields || taps_size != UNIT * TAPS * sizeof(int32_t))
+    const int64_t taps = table_size / UNIT / (Py_ssize_t)sizeof(int16_t);
+    if (plan_size != sizeof fields || taps < 2 || taps > MOST_TAPS || taps % 2)
         return PyErr_Format(PyExc_ValueError, "Expected another plan or table of taps.");
     memcpy(fields, plan, sizeof fields);
     const int64_t planes = fields[0], area = fields[1] * fields[2], crop = fields[3] * fields[4];
-    const int64_t seen = fields[4] + TAPS - 1;
-    float *line;
+    int16_t *scratch;
     Py_BEGIN_ALLOW_THREADS
-    line = malloc(seen * (1 + TAPS) * sizeof *line);
-    for (Py_ssize_t i = 0; line && i < count * planes; i++) {
+    scratch = malloc(2 * taps * seen_columns(fields[4], taps) * sizeof *scratch);
+    for (Py_ssize_t i = 0; scratch && i < count * planes; i++) {
         const int64_t *place = (const int64_t *)places + i / planes * 2;
-        resample_plane((const uint8_t *)images + i * area, fields + 1, place[0], place[1],
-                       (const int32_t *)taps, line, line + seen,
-                       (uint8_t *)out + i * crop);
+        resample_with_taps((const uint8_t *)images + i * area, fields + 1, place[0], place[1],
+                           (const int16_t *)table, taps, scratch, (uint8_t *)out + i * crop);
     }
-    free(line);
+    free(scratch);
     Py_END_ALLOW_THREADS
-    if (!line)
+    if (!scratch)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }

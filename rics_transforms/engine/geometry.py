@@ -65,14 +65,13 @@ class Geometry:
         patch = best[..., :2]
         if not self.subpixel:
             return self.crop_of(patch)
-        place = UNIT * patch + best[..., 3:]
+        place = torch.add(best[..., 3:], patch, alpha=UNIT)
         if self.cyclic:
-            place = place - UNIT * pair_tensor(self._centre, patch.device)
+            place = place - _parts(self._centre, patch.device)
         elif self.t == self.k:
             return place
         half = 0 if self.cyclic else UNIT // 2
-        room = UNIT * pair_tensor(self.crops, patch.device)
-        return (place + half).remainder(room) - half
+        return (place + half).remainder(_parts(self.crops, patch.device)) - half
 
     @property
     def _centre(self) -> Size:
@@ -98,6 +97,11 @@ _patch_size = cached(theory.patch_size)
 def pair_tensor(values: Size, device: torch.device) -> Tensor:
     """Two integers as a tensor made on the device: a copy to it would wait for it."""
     return torch.stack([torch.full((), value, device=device) for value in values])
+
+
+def _parts(pixels: Size, device: torch.device) -> Tensor:
+    """Two whole pixels in 1/64 px."""
+    return pair_tensor((UNIT * pixels[0], UNIT * pixels[1]), device)
 
 
 def whole(origins: Tensor, period: Sequence[int] | None = None) -> Tensor:

@@ -48,7 +48,7 @@ Lanczos' kernel ``sinc(x) sinc(x / 5)`` (Duchon 1979), scaled to sum to one. Wha
 goes to the largest weight, so that flat images stay flat.
 """
 
-_PACKED = array("i", [tap for row in TAPS for tap in row]).tobytes()
+_PACKED = array("h", [tap for row in TAPS for tap in row]).tobytes()
 
 
 def resample(
