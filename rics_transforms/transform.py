@@ -202,13 +202,13 @@ class RICSCrop(SampleCrop):
 
     **Between the pixels** (``subpixel=True``). A quadratic surface through the 3 x 3 scores around
     every local maximum tells where its peak lies, in 1/64 px, and how high; the highest peak
-    wins, and the crop is resampled at its place by ten Lanczos taps per axis. All of it is
-    integer arithmetic for uint8 images, so crops are bit-identical wherever the same pixels are
-    seen. After a shift by whole pixels the same peak wins at the same place as often as without
-    `subpixel`, and the crop has the same pixels where it stays 5 px from the border of the window:
-    nearer to it the taps would reach over it, so they repeat the border, and up to 5 outer rows
-    and columns can differ. Under fractional shifts nothing is promised for single images: see the
-    documentation for how often the peak is found again, and how far off. Floats (which are not
+    wins, and the crop is resampled at its place by ten Lanczos taps per axis, on a torus by 32. All
+    of it is integer arithmetic for uint8 images, so crops are bit-identical wherever the same
+    pixels are seen. After a shift by whole pixels the same peak wins at the same place as often as
+    without `subpixel`, and the crop has the same pixels where it stays 5 px from the border of the
+    window: nearer to it the taps would reach over it, so they repeat the border, and up to 5 outer
+    rows and columns can differ. Under fractional shifts nothing is promised for single images: see
+    the documentation for how often the peak is found again, and how far off. Floats (which are not
     rounded) have gradients through the taps. Masks are cut at the nearest whole pixel, as are PIL
     images of palettes, of one bit, or of fewer bands than the image that decides, and boxes of
     integers; other boxes and keypoints move by the fraction. A PIL image that decides loses its

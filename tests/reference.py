@@ -455,12 +455,16 @@ def _place(patch: int, side: int, c: int, s: int, cyclic: bool) -> int:
     return patch if c == s else (patch + 32) % (64 * m) - 32
 
 
-def taps(phase: int, lobes: int = 5) -> list[Fraction]:
+@cache
+def taps(phase: int, lobes: int) -> list[Fraction]:
     """Lanczos weights for ``phase / 64``, in 1/4096: of pixels ``1 - lobes`` to `lobes`."""
     x = np.arange(1 - lobes, lobes + 1) - phase / 64
     weights = np.sinc(x) * np.sinc(x / lobes)
     rounded = [round(value) for value in (4096 * weights / weights.sum()).tolist()]
-    rounded[int(np.argmax(rounded))] += 4096 - sum(rounded)
+    largest = [i for i, value in enumerate(rounded) if value == max(rounded)]
+    share = (4096 - sum(rounded)) // len(largest)
+    for i in largest:
+        rounded[i] += share
     return [Fraction(value, 4096) for value in rounded]
 
 
@@ -469,6 +473,7 @@ def resample(plane: Array, place: Pair, size: Pair, cyclic: bool) -> list[list[F
 
     Bytes are rounded to quarters of a grey level between the two axes.
     """
+    lobes = 16 if cyclic else 5
     (top, down), (left, across) = (divmod(p, 64) for p in place)
 
     def at(y: int, x: int) -> int:
@@ -477,13 +482,19 @@ def resample(plane: Array, place: Pair, size: Pair, cyclic: bool) -> list[list[F
         return int(plane[min(max(y, 0), len(plane) - 1), min(max(x, 0), plane.shape[1] - 1)])
 
     def column(y: int, x: int) -> Fraction:
-        total = sum(w * at(top + y + i - 4, x) for i, w in enumerate(taps(down)))
+        total = sum(w * at(top + y + i + 1 - lobes, x) for i, w in enumerate(taps(down, lobes)))
         byte = plane.dtype == np.uint8
         return Fraction(floor(4 * total + Fraction(1, 2)), 4) if byte else Fraction(total)
 
     return [
         [
-            sum((w * column(y, left + x + i - 4) for i, w in enumerate(taps(across))), Fraction(0))
+            sum(
+                (
+                    w * column(y, left + x + i + 1 - lobes)
+                    for i, w in enumerate(taps(across, lobes))
+                ),
+                Fraction(0),
+            )
             for x in range(size[1])
         ]
         for y in range(size[0])

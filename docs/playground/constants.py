@@ -33,6 +33,7 @@ def script() -> str:
         **{name: f"{value:#x}n" for name, value in words.items()},
         "CHANNELS": f"[{', '.join(f'{hashing.channel_constant(c):#x}n' for c in range(3))}]",
         "TAPS": list(map(list, resampling.TAPS)),
+        "TORUS_TAPS": list(map(list, resampling.TORUS_TAPS)),
     }
     return HEAD + "".join(f"export const {name} = {value};\n" for name, value in values.items())
 

@@ -5,10 +5,8 @@
  * @typedef {import("./image.js").Image} Image
  */
 
-import { TAPS, UNIT } from "./constants.js";
+import { TAPS, TORUS_TAPS, UNIT } from "./constants.js";
 import { remainder } from "./image.js";
-
-const COUNT = TAPS[0].length;
 
 /**
  * The part of an image at a place between the pixels. Where the taps leave the image, its border is
@@ -23,16 +21,17 @@ const COUNT = TAPS[0].length;
  */
 export function resample(image, [top, left], height, width, cyclic) {
   const data = new Uint8ClampedArray(4 * height * width).fill(255);
-  const rows = lines(top, height, image.height, cyclic);
-  const columns = lines(left, width, image.width, cyclic);
-  const down = TAPS[remainder(top, UNIT)], across = TAPS[remainder(left, UNIT)];
+  const taps = cyclic ? TORUS_TAPS : TAPS;
+  const down = taps[remainder(top, UNIT)], across = taps[remainder(left, UNIT)];
+  const rows = lines(top, height, down.length, image.height, cyclic);
+  const columns = lines(left, width, across.length, image.width, cyclic);
   for (let channel = 0; channel < 3; channel++) {
     const line = new Int32Array(columns.length);
     for (let y = 0; y < height; y++) {
       combineRows(line, image, rows.subarray(y), columns, channel, down);
       for (let x = 0; x < width; x++) {
         let sum = 1 << 13;
-        for (let tap = 0; tap < COUNT; tap++) sum += line[x + tap] * across[tap];
+        for (let tap = 0; tap < across.length; tap++) sum += line[x + tap] * across[tap];
         data[4 * (y * width + x) + channel] = sum >> 14; // clamped to bytes by the array
       }
     }
@@ -45,12 +44,13 @@ export function resample(image, [top, left], height, width, cyclic) {
  *
  * @param {number} start  in 1/64 px
  * @param {number} count
+ * @param {number} taps  how many
  * @param {number} length  of the image
  * @param {boolean} cyclic
  */
-function lines(start, count, length, cyclic) {
-  const first = Math.floor(start / UNIT) + 1 - COUNT / 2;
-  return Int32Array.from({ length: count + COUNT - 1 }, (_, i) =>
+function lines(start, count, taps, length, cyclic) {
+  const first = Math.floor(start / UNIT) + 1 - taps / 2;
+  return Int32Array.from({ length: count + taps - 1 }, (_, i) =>
     cyclic ? remainder(first + i, length) : Math.max(0, Math.min(first + i, length - 1)),
   );
 }
@@ -67,7 +67,7 @@ function lines(start, count, length, cyclic) {
  */
 function combineRows(line, { data, width }, rows, columns, channel, taps) {
   line.fill(1 << 9);
-  for (let tap = 0; tap < COUNT; tap++) {
+  for (let tap = 0; tap < taps.length; tap++) {
     const weight = taps[tap], row = rows[tap] * width;
     for (let x = 0; x < line.length; x++) {
       line[x] += data[4 * (row + columns[x]) + channel] * weight;

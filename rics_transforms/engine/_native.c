@@ -490,7 +490,8 @@ DEFINE_BEST_PEAK(best_peak_int64, int64_t)
 
 /* --- crops between the pixels (resampling.py) -------------------------------------------------- */
 
-#define MOST_TAPS 32
+#define TAPS 10
+#define TORUS_TAPS 32
 #define EIGHT 8 /* pixels made together */
 
 #ifdef PAIRS
@@ -542,7 +543,7 @@ INLINE void resample_across(const int16_t *restrict line, const int16_t *taps, i
                             int64_t columns, uint8_t *restrict out)
 {
 #ifdef PAIRS
-    const int16_t *pairs[MOST_TAPS / 2];
+    const int16_t *pairs[TORUS_TAPS / 2];
     for (int64_t i = 0; i < count / 2; i++)
         pairs[i] = line + 2 * i;
     for (int64_t x = 0; x < columns; x += EIGHT) {
@@ -606,12 +607,12 @@ INLINE void resample_plane(const uint8_t *plane, const int64_t sizes[5], int64_t
     const int64_t height = sizes[0], width = sizes[1], columns = sizes[3], cyclic = sizes[4];
     const int64_t seen = seen_columns(columns, count);
     const int64_t y0 = half_down(top, 6) - count / 2 + 1, x0 = half_down(left, 6) - count / 2 + 1;
-    int16_t down[MOST_TAPS], across[MOST_TAPS];
+    int16_t down[TORUS_TAPS], across[TORUS_TAPS];
     memcpy(down, table + (top & (UNIT - 1)) * count, count * sizeof *down);
     memcpy(across, table + (left & (UNIT - 1)) * count, count * sizeof *across);
     int16_t *line = scratch, *pairs = scratch + seen;
     uint8_t *bytes = (uint8_t *)(pairs + 2 * seen * (count - 1));
-    const int16_t *from[MOST_TAPS / 2];
+    const int16_t *from[TORUS_TAPS / 2];
     for (int64_t y = 2 - count; y < sizes[2]; y++) {
         const int64_t last = y + count - 2; /* of the pairs of rows that this one is made of */
         read_rows(plane + inside(y0 + last, height, cyclic) * width,
@@ -627,15 +628,15 @@ INLINE void resample_plane(const uint8_t *plane, const int64_t sizes[5], int64_t
     }
 }
 
-/* The same, with a number of taps that compilers know. */
+/* The same, with numbers of taps that compilers know. */
 VECTORISED static void resample_with_taps(const uint8_t *plane, const int64_t sizes[5], int64_t top,
                                           int64_t left, const int16_t *table, int64_t count,
                                           int16_t *scratch, uint8_t *out)
 {
-    if (count == 10)
-        resample_plane(plane, sizes, top, left, table, 10, scratch, out);
+    if (count == TAPS)
+        resample_plane(plane, sizes, top, left, table, TAPS, scratch, out);
     else
-        resample_plane(plane, sizes, top, left, table, count, scratch, out);
+        resample_plane(plane, sizes, top, left, table, TORUS_TAPS, scratch, out);
 }
 
 /* --- Python ----------------------------------------------------------------------------------- */
@@ -802,8 +803,8 @@ static PyObject *crop(PyObject *self, PyObject *args)
 }
 
 /* resample(images, plan, places, count, out, taps): the same for bytes at places in 1/64 px. The
- * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: an even
- * number of each of 64 fractions, in 1/4096, int16. */
+ * plan: planes, height, width, crop height, crop width, whether crops wrap around. The taps: ten or
+ * 32 of each of 64 fractions, in 1/4096, int16. */
 static PyObject *resample(PyObject *self, PyObject *args)
 {
     const char *plan, *table;
@@ -813,7 +814,7 @@ static PyObject *resample(PyObject *self, PyObject *args)
         return NULL;
     int64_t fields[6];
     const int64_t taps = table_size / UNIT / (Py_ssize_t)sizeof(int16_t);
-    if (plan_size != sizeof fields || taps < 2 || taps > MOST_TAPS || taps % 2)
+    if (plan_size != sizeof fields || (taps != TAPS && taps != TORUS_TAPS))
         return PyErr_Format(PyExc_ValueError, "Expected another plan or table of taps.");
     memcpy(fields, plan, sizeof fields);
     const int64_t planes = fields[0], area = fields[1] * fields[2], crop = fields[3] * fields[4];

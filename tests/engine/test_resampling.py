@@ -12,7 +12,16 @@ from torch import Tensor
 
 from rics_transforms.engine import native
 from rics_transforms.engine.crop import crop
-from rics_transforms.engine.resampling import LOBES, ONE, TAPS, reach_of_taps, resample
+from rics_transforms.engine.resampling import (
+    LOBES,
+    ONE,
+    TAPS,
+    TORUS_LOBES,
+    TORUS_TAPS,
+    reach_of_taps,
+    resample,
+)
+from rics_transforms.shifts.fourier import fourier_shift
 
 from .. import reference
 from ..conftest import random_image
@@ -29,20 +38,45 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.skip("needs a C compiler")
 
 
-def test_taps_are_lanczos_and_sum_to_one() -> None:
-    assert len(TAPS) == 64
-    for phase, weights in enumerate(TAPS):
+@pytest.mark.parametrize(("lobes", "taps"), [(LOBES, TAPS), (TORUS_LOBES, TORUS_TAPS)])
+def test_taps_are_lanczos_and_sum_to_one(lobes: int, taps: tuple[tuple[int, ...], ...]) -> None:
+    assert len(taps) == 64
+    for phase, weights in enumerate(taps):
         assert sum(weights) == ONE
-        assert [Fraction(w, ONE) for w in weights] == reference.taps(phase)
-        assert weights == TAPS[-phase % 64][::-1] or phase == 0
-    assert TAPS[0] == (0,) * (LOBES - 1) + (ONE,) + (0,) * LOBES
+        assert [Fraction(w, ONE) for w in weights] == reference.taps(phase, lobes)
+        assert weights == taps[-phase % 64][::-1] or phase == 0  # a mirrored image is mirrored
+    assert taps[0] == (0,) * (lobes - 1) + (ONE,) + (0,) * lobes
 
 
-def test_no_tap_depends_on_how_a_platform_rounds_a_sine() -> None:
-    x = np.arange(1 - LOBES, LOBES + 1) - np.arange(1, 64)[:, None] / 64
-    weights = np.sinc(x) * np.sinc(x / LOBES)
+@pytest.mark.parametrize("lobes", [LOBES, TORUS_LOBES])
+def test_no_tap_depends_on_how_a_platform_rounds_a_sine(lobes: int) -> None:
+    x = np.arange(1 - lobes, lobes + 1) - np.arange(1, 64)[:, None] / 64
+    weights = np.sinc(x) * np.sinc(x / lobes)
     exact = ONE * weights / weights.sum(1, keepdims=True)
     assert np.abs(exact % 1 - 0.5).min() > 1e-6
+
+
+@pytest.mark.parametrize("taps", [TAPS, TORUS_TAPS], ids=len)
+def test_sums_of_bytes_fit_into_what_holds_them(taps: tuple[tuple[int, ...], ...]) -> None:
+    """Quarters of a grey level into 16 bits, sums of products with them into 32."""
+    most, least = (
+        sum(max(sign * w, 0) for w in max(taps, key=lambda row: sum(map(abs, row))))
+        for sign in (1, -1)
+    )
+    high, low = 4 * 255 * most / ONE + 1, 4 * 255 * least / ONE + 1
+    assert max(high, low, ONE) < 2**15
+    assert high * most + low * least < 2**31
+
+
+def test_a_torus_is_shifted_as_fourier_shifts_it() -> None:
+    """Waves up to 0.8 of the highest frequency: to 0.6 % of their amplitude along each axis."""
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    for rows, columns in ((0, 0), (1, 3), (16, 0), (0, 20), (16, 20)):
+        wave = (2 * torch.pi * (rows * y / 40 + columns * x / 50)).cos().double()[None, None]
+        for place in ((32, 32), (5, -21), (0, 63)):
+            found = resample(wave, torch.tensor([place]), (40, 50), cyclic=True)
+            exact = fourier_shift(wave, (-place[0] / 64, -place[1] / 64))
+            assert (found - exact).abs().max() < 0.012
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
@@ -111,13 +145,14 @@ def test_the_border_is_repeated_and_the_torus_goes_on() -> None:
     place = torch.tensor([[-32, 30]])
     wide = torch.nn.functional.pad(image.float(), (8,) * 4, mode="replicate").byte()
     assert torch.equal(resample(image, place, (9, 11)), resample(wide, place + 512, (9, 11)))
-    around = torch.nn.functional.pad(image.float(), (8,) * 4, mode="circular").byte()
+    around = image.repeat(1, 1, 5, 5)  # of which the middle one sees no border
     found = resample(image, place % 576, (9, 11), cyclic=True)
-    assert torch.equal(found, resample(around, place + 512, (9, 11)))
+    middle = place + 64 * torch.tensor([[18, 22]])
+    assert torch.equal(found, resample(around, middle, (9, 11), cyclic=True))
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-@pytest.mark.parametrize("size", [(1, 1), (1, 6), (3, 2)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (3, 2), (31, 20)], ids=str)
 def test_images_smaller_than_the_taps(either: None, size: tuple[int, int], cyclic: bool) -> None:
     image = random_image(1, 1, *size)
     place = torch.tensor([[17, 30]])
