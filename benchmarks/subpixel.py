@@ -1,11 +1,12 @@
 """Shifts by fractions of a pixel, as cameras move: what whole and sub-pixel crops make of them.
 
 ImageNet photographs, enlarged to four times the windows' resolution (bicubic, antialiased: they
-have too few pixels), seen by `Camera`: means of 4 x 4 pixels, as uint8. Three tables: whether
+have too few pixels), seen by `Camera`: means of 4 x 4 pixels, as uint8. The tables: whether
 EfficientNet-Lite0 and SqueezeNet 1.0 keep their class under six moves; where the crops of every
 score lie under all 81 moves by quarters within 1 px, alone, with noise, and with JPEG; and
-fractional shifts of photographs that wrap around, the whole photograph being the crop, resampled by
-the Fourier shift theorem and rounded to grey levels. A fourth: what whole shifts leave the same.
+fractional shifts of photographs that wrap around, the whole photograph being the crop, shifted by
+the Fourier shift theorem: six, rounded to grey levels, and a sample of each of the grids on which
+alias-free networks are certified, not rounded. And what whole shifts leave the same.
 95 % Clopper-Pearson intervals, p of McNemar's exact test against the centre crop; independent
 photographs are assumed. Prints Markdown. Records are kept in --records, so that an interrupted run
 goes on.
@@ -17,7 +18,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import squeezenet
@@ -33,9 +34,10 @@ from rics_transforms.models import efficientnet
 from rics_transforms.models.model import Model
 from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.camera import Camera
+from rics_transforms.shifts.cyclic import Grid
 from rics_transforms.shifts.disturbances import Jpeg, Noise
 from rics_transforms.shifts.fourier import fourier_shift
-from rics_transforms.verification.metrics import QUANTILES
+from rics_transforms.verification.metrics import NEAR, QUANTILES, TOLERANCE, distance
 from rics_transforms.verification.rows import find
 
 N, K = 256, 224
@@ -45,6 +47,8 @@ GRIDS = {
     "+ noise 4": Camera(1, then=Noise(4)),
     "+ JPEG 90": Camera(1, then=Jpeg(90)),
 }
+KINDS: tuple[Literal["integer", "half", "fractional"], ...] = ("integer", "half", "fractional")
+MOVES = 16  # of each of these grids
 ROBUST = "adversarial_robustness"
 
 
@@ -52,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, help="use so many photographs at most")
     parser.add_argument("--grid", type=int, default=20, help="so many of them for the 81 moves")
+    parser.add_argument("--torus", type=int, default=40, help="and for the cyclic grids")
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()
     torch.set_num_threads(1)  # small batches gain nothing from more
@@ -59,8 +64,9 @@ def main() -> None:
     run = Run(options.limit, options.records)
     print_classes(run, models)
     print_torus(run, models)
+    print_grids(run.of(options.torus), models)
     print_whole_shifts(options.limit)
-    print_scores(Run(min(options.grid, options.limit or options.grid), options.records))
+    print_scores(run.of(options.grid))
 
 
 # --- what is measured ----------------------------------------------------------------------------
@@ -91,6 +97,10 @@ class Run:
     limit: int | None
     records: Path
 
+    def of(self, limit: int) -> Run:
+        """At most so many photographs."""
+        return Run(min(limit, self.limit or limit), self.records)
+
     def camera(self, shift: Camera, name: str, rule: Any, model: Model | None) -> ShiftReport:
         """A rule on the photographs at the resolution that a camera needs."""
         room = max(shift.room((N, N)))
@@ -101,6 +111,13 @@ class Run:
         """A rule on photographs that wrap around."""
         images = squeezenet.Photographs(K, N, self.limit)
         return self._measure(images, K, Torus(), name, rule, model)
+
+    def grid(
+        self, kind: Literal["integer", "half", "fractional"], name: str, rule: Any, model: Model
+    ) -> ShiftReport:
+        """The same under moves of a grid on which alias-free networks are certified."""
+        images = squeezenet.Photographs(K, N, self.limit)
+        return self._measure(images, K, Grid(kind, MOVES), name, rule, model)
 
     def _measure(
         self, images: Any, n: int, shift: Shift, name: str, rule: Any, model: Model | None
@@ -140,8 +157,20 @@ def print_torus(run: Run, models: dict[str, Model]) -> None:
     _print_kept(models, rules, reports)
 
 
+def print_grids(run: Run, models: dict[str, Model]) -> None:
+    for kind in KINDS:
+        heading(
+            f"Class kept under {MOVES} cyclic shifts of the {kind} grid of alias-free networks, "
+            f"%: n = k {K}"
+        )
+        rules = {"no defence": v2.CenterCrop(K), **crops(shifts="cyclic")}
+        reports = {(m, r): run.grid(kind, r, rules[r], models[m]) for m in models for r in rules}
+        _print_kept(models, rules, reports)
+
+
 def _print_kept(models: Any, rules: Any, reports: dict[tuple[str, str], ShiftReport]) -> None:
-    print_head("model", "crop", "photographs", "class kept", "p", "top-1", "p", words=2)
+    columns = ("photographs", "of all views", "under all", "p", "top-1", "p")
+    print_head("model", "crop", *columns, words=2)
     plain = next(iter(rules))
     for model in models:
         for rule in rules:
@@ -149,8 +178,9 @@ def _print_kept(models: Any, rules: Any, reports: dict[tuple[str, str], ShiftRep
             p = {c.metric: f"{c.test.p_value:.2g}" for c in reports[model, plain].compare(report)
                  if c.subject == "class"}  # fmt: skip
             kept, right = report.row(ROBUST, "class"), report.row("accuracy", "class")
+            same = cell(report.row("consistency", "class"))
             said = (p[ROBUST], p["accuracy"]) if rule != plain else ("", "")
-            print_row(model, rule, str(kept.count), cell(kept), said[0], cell(right), said[1])
+            print_row(model, rule, str(kept.count), same, cell(kept), said[0], cell(right), said[1])
 
 
 def print_whole_shifts(limit: int | None) -> None:
@@ -184,10 +214,18 @@ def print_scores(run: Run) -> None:
         "2 px of their place, %; median error, 95th percentile, px"
     )
     print_head("score", "crop", *GRIDS, words=2)
+    print_row("", "centre crop", *("; ".join(_places_of_centre(c)) for c in GRIDS.values()))
     for name, score in scores().items():
         for rule, crop in crops(score=score).items():
             reports = (run.camera(shift, f"{name}-{rule}", crop, None) for shift in GRIDS.values())
             print_row(name, rule, *("; ".join(_places(report, 1)) for report in reports))
+
+
+def _places_of_centre(shift: Camera) -> list[str]:
+    """The same of the crop that stays in the middle of the window: off by the whole move."""
+    errors = [distance(move, (0, 0)) for move in shift.moves((N, N))]
+    shares = [100 * np.mean(np.array(errors) <= reach) for reach in (TOLERANCE, NEAR)]
+    return [f"{s:.1f}" for s in shares] + [f"{q:.3f}" for q in np.quantile(errors, (0.5, 0.95))]
 
 
 def _places(report: ShiftReport, delta: int | None) -> list[str]:
