@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
-from time import perf_counter
+from time import perf_counter, thread_time
 from unittest.mock import patch
 
 import cv2
@@ -191,7 +191,7 @@ def _in_turns(crop: RICSCrop, images: Tensor, rounds: int) -> list[float]:
 
 def print_subpixel(rounds: int) -> list[Target]:
     """What fractions of a pixel cost beyond the crop as it is; the two in turns."""
-    heading("Crops between the pixels, uint8, one thread: ms per image")
+    heading("Crops between the pixels, uint8, one thread: ms of CPU time per image")
     print_head("images", "whole pixels", "`subpixel=True`", "beyond")
     n, k = SIZES[1]
     crops = {str(subpixel): RICSCrop(k, subpixel=subpixel) for subpixel in (False, True)}
@@ -199,7 +199,7 @@ def print_subpixel(rounds: int) -> list[Target]:
     for title, images in {"one image": tiles(n, 1)[0], "a batch of 16": tiles(n, 16)}.items():
         count = images.shape[:-3].numel()
         ways = {name: lambda _, c=crop, x=images: c(x) for name, crop in crops.items()}
-        whole, between = interleaved(ways, rounds).values()
+        whole, between = interleaved(ways, rounds, clock=thread_time).values()
         beyond = [b - w for w, b in zip(whole, between, strict=True)]
         print_row(title, *(spread(times, count) for times in (whole, between, beyond)))
         most = statistics.median(beyond) / count
