@@ -42,6 +42,8 @@ RECORDS, BASELINE, CHAIN = "records.jsonl", "baseline.jsonl", "chain.jsonl"
 @shared.deltas
 @click.option(
     "--shifts",
+    "--protocol",
+    "shifts",
     metavar="NAME",
     default="realistic",
     show_default=True,

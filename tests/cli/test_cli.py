@@ -477,7 +477,7 @@ def test_verify_trims_beside_chains(
 
 
 def test_verify_trims_of_whole_photographs(tmp_path: Path) -> None:
-    command = ["verify", "--k", 28, "--shifts", "trim:samples=1", "--limit", 2]
+    command = ["verify", "--k", 28, "--protocol", "trim:samples=1", "--limit", 2]
     result = rics(*command, "--score", "hash", "--output", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "at most 2 of 15 photographs that ship with scikit-image" in " ".join(
