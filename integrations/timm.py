@@ -142,7 +142,7 @@ def create_resized_transform(
         >>> for step in create_resized_transform("resnet18").transforms[:2]:
         ...     print(step)
         RICSResizedCrop(size=(224, 224), ratio=0.875, score=Lattice(order=None, \
-patch='mexican_hat', sigma=None), shifts='realistic', interpolation=InterpolationMode.BICUBIC)
+patch='mexican_hat', sigma=None), shifts='realistic', interpolation='bicubic')
         MaybeToTensor()
     """
     chain = _stock_chain(source, options)

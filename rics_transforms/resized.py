@@ -155,7 +155,7 @@ class RICSResizedCrop(SampleCrop):
         parts += [f"field={self.field!r}"] if self.field != LADDER else []
         parts += [f"ratio={self.ratio!r}", f"score={self.score!r}", f"shifts={self.shifts!r}"]
         parts += ["subpixel=True"] if self.subpixel else []
-        parts += [f"interpolation={self.interpolation}"]
+        parts += [f"interpolation={self.interpolation.value!r}"]
         parts += [f"antialias={self.antialias}"] if self.antialias is not True else []
         return ", ".join(parts)
 

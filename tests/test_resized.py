@@ -222,8 +222,7 @@ def test_its_repr_makes_it_again() -> None:
 def _names() -> dict[str, Any]:
     import rics_transforms
 
-    names = {name: getattr(rics_transforms, name) for name in rics_transforms.__all__}
-    return {**names, "InterpolationMode": InterpolationMode}
+    return {name: getattr(rics_transforms, name) for name in rics_transforms.__all__}
 
 
 @pytest.mark.parametrize(

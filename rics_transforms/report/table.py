@@ -96,7 +96,7 @@ def _longest(text: str, wraps: bool) -> int:
     return max((cell_len(indent + word) for word in words), default=0)
 
 
-_STYLES = {"holds": "green", "undecided": "yellow", "violated": "bold red"}
+_STYLES = {"holds": "green", "undecided": "dim", "violated": "bold red"}
 
 
 def _styled(column: str, text: str, verdict: Verdict | None) -> Text:
