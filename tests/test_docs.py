@@ -325,4 +325,6 @@ def largest(n: int, delta: int, target: float, order: int | None) -> str:
 def test_calculator_refuses(
     calculator: chromium.Page, fields: dict[str, float], words: str
 ) -> None:
-    assert words in shown(calculator, **fields)["error"]
+    found = shown(calculator, **fields)
+    assert words in found.pop("error")
+    assert set(found.values()) == {""}  # nothing of the numbers before

@@ -46,6 +46,7 @@ function update() {
   const fields = [...form.elements].map((field) => [field.name, field.valueAsNumber]);
   const values = Object.fromEntries(fields);
   part("error").textContent = problem(values, form);
+  for (const output of root.querySelectorAll("output")) output.textContent = "";
   if (part("error").textContent) return;
   for (const [name, text] of Object.entries(results(values))) part(name).textContent = text;
 }
