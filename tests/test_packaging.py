@@ -88,7 +88,7 @@ def test_the_metadata(metadata: Message) -> None:
     assert metadata["Version"] == rics_transforms.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    extras = "albumentations all cli datasets dev docs export kornia ray timm transformers"
+    extras = "albumentations all cli datasets demo dev docs export kornia ray timm transformers"
     assert sorted(metadata.get_all("Provides-Extra", [])) == extras.split()
 
 
