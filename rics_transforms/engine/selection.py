@@ -176,7 +176,7 @@ def _fall_back(
 ) -> tuple[Tensor, Tensor]:
     """The maxima of the images that have any; for the others, those of the next level."""
     none = ~tied.any(1, keepdim=True)
-    if level is HASH:  # whose scores have no peaks, as images without a maximum so far have none
+    if level == HASH:  # whose scores have no peaks, as images without a maximum so far have none
         return _if_any(
             none, lambda: tied | none & _maxima(pixels, geometry, level)[0], lambda: tied
         ), fractions
