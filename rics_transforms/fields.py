@@ -30,8 +30,7 @@ class Ladder:
 
     Args:
         step: how much longer a side is than the one before it, above 1.
-        most: how much of the shorter side of an image a field may cover, above 0 and at most 1; the
-            margin is what a copy can lose before the field has to move by more than half of it.
+        most: how much of the shorter side of an image a field may cover, above 0 and at most 1.
 
     Raises:
         TypeError: for what is no number.
@@ -101,18 +100,27 @@ class Field(NamedTuple):
             >>> Field.within((375, 500), 7 / 8, Ladder(), (224, 224))
             Field(origin=(11, 74), size=(352, 352), k=(308, 308))
         """
-        longest = max(shape)
-        shorter = min(length * longest / part for length, part in zip(image, shape, strict=True))
+        room = longest_in(image, shape)
         if isinstance(side, Ladder):
-            side = side.side(shorter)
-        elif side > shorter:
+            side = side.side(room)
+        elif side > room:
             raise ValueError(
-                f"Expected `field` to be at most {int(shorter)} for images of {image}, but got "
+                f"Expected `field` to be at most {int(room)} for images of {image}, but got "
                 f"{side}; a `Ladder` fits it to every image."
             )
         size = scaled(side, shape)
         k = scaled(ratio * side, shape)
         return cls(middle(image, size), size, k)
+
+
+def longest_in(image: Size, shape: Size) -> float:
+    """The longer side of the largest rectangle of a shape in an image: of a square, the shorter.
+
+    Example:
+        >>> longest_in((375, 500), (224, 224)), longest_in((375, 500), (100, 300))
+        (375.0, 500.0)
+    """
+    return min(length * max(shape) / part for length, part in zip(image, shape, strict=True))
 
 
 def scaled(longest: float, shape: Size) -> Size:

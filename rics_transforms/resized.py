@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from rics_transforms._arguments import as_number, as_pair, lookup
 from rics_transforms.engine.images import Images, as_tensor, resize_pil
 from rics_transforms.engine.scores import Score
-from rics_transforms.fields import Field, Ladder, as_side, scaled
+from rics_transforms.fields import Field, Ladder, as_side, longest_in, scaled
 from rics_transforms.samples import SampleCrop, Shifts, is_label_map
 from rics_transforms.transform import locate
 
@@ -107,9 +107,8 @@ class RICSResizedCrop(SampleCrop):
         image = as_pair(size, "size")
         if self.shifts == "realistic":
             return Field.within(image, self.ratio, self.field, self.size)
-        longest = max(self.size)
-        room = min(length * longest / part for length, part in zip(image, self.size, strict=True))
-        return Field((0, 0), image, scaled(self.ratio * room, self.size))
+        k = scaled(self.ratio * longest_in(image, self.size), self.size)
+        return Field((0, 0), image, k)
 
     @overload
     def locate(self, images: Tensor | PIL.Image.Image) -> Tensor: ...
@@ -122,7 +121,9 @@ class RICSResizedCrop(SampleCrop):
         """
         if isinstance(images, np.ndarray):
             return self.locate(as_tensor(images)).numpy()
-        field = self.field_of(F.get_size(images))
+        return self._locate_in(self.field_of(F.get_size(images)), images)
+
+    def _locate_in(self, field: Field, images: Tensor | PIL.Image.Image) -> Tensor:
         origins = locate(
             F.crop(images, *field.origin, *field.size),
             field.k,
@@ -133,8 +134,8 @@ class RICSResizedCrop(SampleCrop):
         return origins + torch.tensor(field.origin, dtype=origins.dtype, device=origins.device)
 
     def _params(self, guide: Any) -> dict[str, Any]:
-        k = self.field_of(F.get_size(guide)).k
-        return {"origins": self.locate(guide), "guide": guide, "k": k}
+        field = self.field_of(F.get_size(guide))
+        return {"origins": self._locate_in(field, guide), "guide": guide, "k": field.k}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         crop = self._cut(inpt, params["origins"], params["k"], params["guide"])
