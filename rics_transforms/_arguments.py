@@ -23,7 +23,7 @@ SizeLike = int | Sequence[int]
 """A `Size` as callers give it: one int for both axes, or two."""
 
 _T = TypeVar("_T")
-_LISTED = 12  # more names than these are not listed in an error
+_LISTED = 12  # errors list at most this many names
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -207,7 +207,8 @@ def _require_str(kind: str, name: object) -> None:
 def from_text(kind: str, text: str, makers: Mapping[str, Callable[..., _T]]) -> _T:
     """The object that ``name`` or ``name:option=value,...`` stands for.
 
-    The command line, result files and keyword arguments name scores, shifts and disturbances so.
+    This is how the command line, result files and keyword arguments name scores, shifts and
+    disturbances.
 
     Args:
         kind: argument name to put into the errors.
@@ -277,7 +278,7 @@ def parse_options(kind: str, text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _outer_parts(text: str) -> list[str]:
-    """The text split at its commas, those in brackets left alone."""
+    """The text split at its commas, except those in brackets."""
     depths = list(accumulate((c in "([") - (c in ")]") for c in text))
     ends = [i for i, c in enumerate(text) if c == "," and depths[i] <= 0]
     return [text[a + 1 : b] for a, b in pairwise([-1, *ends, len(text)])]

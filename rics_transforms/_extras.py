@@ -1,4 +1,4 @@
-"""The packages that the base installation leaves out, and which extra brings them."""
+"""The packages that the base installation leaves out, and the extras that install them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 COMMAND = ("click", "jinja2", "matplotlib", "rich", "scipy", "skimage")
-"""What the extra `cli` brings: the modules behind `rics`, `verify`, reports and figures."""
+"""What the extra `cli` installs: the modules behind `rics`, `verify`, reports and figures."""
 
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Imports of optional packages, inside of which a missing one is named with its extra.
+    """A context in which importing a missing optional package names the extra that installs it.
 
     Raises:
         ModuleNotFoundError: if a package is missing.
@@ -31,7 +31,7 @@ pip install "rics-transforms[cli]"
 
 
 def require_command() -> None:
-    """Raise unless everything that the extra `cli` brings is installed; nothing is imported.
+    """Raise unless everything in the extra `cli` is installed; nothing is imported.
 
     Raises:
         ModuleNotFoundError: naming the first package that is missing.

@@ -1,4 +1,4 @@
-"""Text from outside, such as names of files: shown to people, and read as JSON."""
+"""Text from outside, such as file names: made printable, and read as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_json(text: str) -> Any:
     """The content of standard JSON.
 
     Raises:
-        ValueError: for anything else, nesting without end and numbers that JSON has not included.
+        ValueError: for anything else, including endless nesting and numbers that JSON lacks.
 
     Example:
         >>> read_json('{"k": [224, 224]}')

@@ -29,13 +29,13 @@ def uncrop(
 ) -> Annotation:
     """What was found in crops, in the coordinates of the images that they were cut from.
 
-    The inverse of the crop: what a model says of the crop at `origin` is moved by (left, top). Of
-    crops that wrap around (``shifts="cyclic"``), points are to be taken modulo `n` afterwards. At a
-    fraction of a pixel (`subpixel`) masks lie at the nearest whole one, as they were cut.
+    The inverse of the crop: what a model finds in the crop at `origin` is moved by (left, top). For
+    crops that wrap around (``shifts="cyclic"``), take points modulo `n` afterwards. At a fraction
+    of a pixel (`subpixel`) masks lie at the nearest whole one, as they were cut.
 
     Args:
         inpt: points ``[..., 2]`` (x, y) or boxes ``[..., 4]`` (x1, y1, x2, y2), in pixels of the
-            crop; or `tv_tensors` of key points, boxes of any format, or a mask ``[..., h, w]``. Of
+            crop; or `tv_tensors` of key points, boxes of any format, or a mask ``[..., h, w]``. For
             a batch, the first dimensions are those of the origins.
         origin: ``[..., 2]``, (top, left), as `locate` and ``RICSCrop(return_origin=True)`` give it.
         n: side of the images in pixels, or ``(height, width)``; masks and other `tv_tensors` need
@@ -43,7 +43,7 @@ def uncrop(
         fill: value of a mask outside the crop.
 
     Returns:
-        The same kind of annotation, in memory of its own.
+        The same kind of annotation, as a copy.
 
     Raises:
         TypeError: for a plain tensor that is neither points nor boxes by its last dimension.
@@ -64,7 +64,7 @@ def uncrop(
     if origins.shape[-1:] != (2,) or inpt.shape[: len(lead)] != lead:
         raise ValueError(
             "Expected `origin` to be [..., 2] with the first dimensions of the annotation, but got "
-            f"{tuple(origins.shape)} beside {tuple(inpt.shape)}."
+            f"{tuple(origins.shape)} with {tuple(inpt.shape)}."
         )
     if isinstance(inpt, tv_tensors.Mask):
         return tv_tensors.wrap(_paste(as_plain(inpt), origins, _required(n), fill), like=inpt)
@@ -89,7 +89,7 @@ def _required(n: int | Sequence[int] | None) -> Size:
 
 
 def _move(coordinates: Tensor, origins: Tensor, points: int) -> Tensor:
-    """Coordinates whose last dimension begins with so many points (x, y), moved by the origins."""
+    """Coordinates whose last dimension begins with `points` (x, y) pairs, moved by the origins."""
     shift = origins.flip(-1).repeat(*[1] * (origins.ndim - 1), points).to(coordinates.dtype)
     between = [1] * (coordinates.ndim - origins.ndim)
     shift = shift.reshape(*origins.shape[:-1], *between, 2 * points)

@@ -64,9 +64,9 @@ def certify(
 ) -> Certificate:
     """Decide whether any shift within delta changes the crop, from one score map of the scene.
 
-    Sound and complete for the place of the crop in the scene: the certificate is what `locate` says
-    of all ``(2 delta + 1)^2`` windows, for every score. It is sound for any model, whose output on
-    equal pixels is equal; a model may also tolerate a crop that moves.
+    Sound and complete for the place of the crop in the scene: the certificate says what `locate`
+    gives for all ``(2 delta + 1)^2`` windows, for every score. It is sound for any model whose
+    output on equal pixels is equal; a model may also tolerate a crop that moves.
 
     Args:
         scene: one image ``[C, H, W]`` as `locate` takes it, or one clip: the middle window and at
@@ -75,14 +75,14 @@ def certify(
         delta: largest shift in pixels along either axis.
         n: side of the windows, or ``(height, width)``. Default: the scene less delta on each side.
         score: a registered name or a `Score`.
-        subpixel: for crops between the pixels. Shifts are of whole pixels all the same: the crop
-            has the same place after each, and no tap of its resampling leaves any of the windows,
-            so that all its pixels are the same (a tap outside would see the border repeated, and
-            counts as a change, though the pixels could be equal by chance). Of fractions of a pixel
-            nothing can be certified: what lies between the pixels of the scene is not known.
+        subpixel: for crops between the pixels. Shifts are still of whole pixels: the crop has the
+            same place after each, and no tap of its resampling leaves any of the windows, so that
+            all its pixels are the same (a tap outside would see the border repeated, and counts as
+            a change, though the pixels could be equal by chance). Nothing can be certified for
+            fractions of a pixel: what lies between the pixels of the scene is not known.
 
     Returns:
-        A `Certificate`. No crop can stay, and none is certified, where ``n - k + 1 <= 2 delta``.
+        A `Certificate`. Where ``n - k + 1 <= 2 delta`` no crop can stay, and none is certified.
 
     Raises:
         TypeError: unless `delta` is an int, and as `locate` does.
@@ -168,10 +168,11 @@ def stability(
     or more away from the edges of its range, 0 elsewhere, with u the winner's score as a fraction
     of all possible ones and ``q = (N + 2 delta)^2 - N^2`` the number of patches that could enter.
     Its mean over images is the bound of Theorems 1 and 3. It assumes Definition 1 (Shifman & Weiss
-    2024) and patches that differ: what repeats itself beyond the window survives more often.
+    2024) and patches that differ: crops of content that repeats beyond the window survive more
+    often.
 
-    The smooth scores (`lattice`, `saliency`, `mexican_hat`) announce at the window's edge what is
-    about to enter: see `Fit`. Their coefficients are fitted on photographs, for the default widths
+    The smooth scores (`lattice`, `saliency`, `mexican_hat`) show at the window's edge what is about
+    to enter: see `Fit`. Their coefficients are fitted on photographs, for the default widths
     of the filters, and are an estimate elsewhere.
 
     Args:
@@ -181,14 +182,14 @@ def stability(
         score: a score of this library.
 
     Returns:
-        float64 ``[...]``; it never grows with delta.
+        float64 ``[...]``, which never grows with delta.
 
     Raises:
         TypeError: unless `delta` is an int, and as `locate` does.
         ValueError: for a negative `delta`, a user's own score, clips with score="random", and as
             `locate` does.
 
-    Calibrated on 1000 windows of 200 photographs that no fit has seen (benchmarks/calibration.py;
+    Checked on 1000 windows of 200 photographs that no fit has seen (benchmarks/calibration.py;
     n = 256, 224, 224, 96 with k = 224, 180, 140, 80 and delta up to 9): the expected calibration
     error over all of them is 0.003 to 0.005 in closed form, 0.002 for `lattice`, 0.007 for
     `mexican_hat`, 0.014 for `saliency`; in no single setting above 0.030 and 0.049. A threshold
@@ -200,7 +201,7 @@ def stability(
         delta 5                    100, 41 %  42, 96 %   36, 98 %   32, 98 %
 
     Example:
-        Set aside what a shift by one pixel may change:
+        Set aside the images whose crop a shift by one pixel may change:
 
         >>> import torch
         >>> images = torch.rand(64, 3, 40, 40, generator=torch.Generator().manual_seed(0))

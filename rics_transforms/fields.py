@@ -1,9 +1,9 @@
 """Fields: the middle of an image of any size, cut so that trimmed copies of it have the same size.
 
-A file that was trimmed by a few pixels has another size. Were crops chosen in, or their side
-derived from, the whole image, the crop of the trimmed copy would be another one, or of another
-scale. So crops are chosen in a field whose side is a rung of a ladder: it stays the same unless a
-rung lies between the sizes of the two copies.
+A file that was trimmed by a few pixels has another size. If crops were chosen in the whole image,
+or their side derived from it, a trimmed copy would get another crop, or one of another scale. So
+crops are chosen in a field whose side is a rung of a ladder: it stays the same unless a rung lies
+between the sizes of the two copies.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from rics_transforms.engine.images import middle
 BASE = 62.4
 """The side in pixels that every ladder climbs from. With it, fields of the usual sizes of files (a
 shorter side of 256, 320, 375, 480, 500, 512, 640, 720, 768, 1024, 1080 or 1200 px, and many others)
-stay the same until 8 px are trimmed: no rung of the default ladder lies so close below."""
+stay the same until 8 px are trimmed: no rung of the default ladder is that close below them."""
 
 
 @dataclass(frozen=True)
 class Ladder:
     """The sides that fields may have: ``62.4 step^i`` pixels for all whole i, rounded down.
 
-    A finer ladder leaves less of an image unused, and a trim crosses a rung more often: of images
-    whose shorter side is L, trimmed by d pixels, a share of about ``d / (L log(step))``.
+    A finer ladder leaves less of an image unused, but trims cross a rung more often: for images
+    whose shorter side is L, trimmed by d pixels, a share of about ``d / (L log(step))`` does.
 
     Args:
         step: how much longer a side is than the one before it, above 1.
         most: how much of the shorter side of an image a field may cover, above 0 and at most 1.
 
     Raises:
-        TypeError: for what is no number.
+        TypeError: for anything but numbers.
         ValueError: for numbers out of range.
 
     Example:
         >>> ladder = Ladder()
         >>> [ladder.side(shorter) for shorter in (256, 320, 375, 480)]
         [228, 296, 352, 457]
-        >>> ladder.side(375) == ladder.side(379)  # a copy of which 4 px were trimmed
+        >>> ladder.side(375) == ladder.side(379)  # a copy trimmed by 4 px
         True
     """
 
@@ -61,8 +61,8 @@ class Ladder:
         room = self.most * shorter
         if room < 1:
             raise ValueError(
-                f"Expected images with room for a field of 1 pixel, of which {self.most:g} covers "
-                f"the shorter side, but got {shorter:g}. Enlarge smaller images first."
+                f"Expected images with room for a field of 1 pixel in {self.most:g} of the shorter "
+                f"side, but got {shorter:g}. Enlarge smaller images first."
             )
         rung = math.floor(math.log(room / BASE, self.step)) + 1
         while BASE * self.step**rung > room:
@@ -91,7 +91,7 @@ class Field(NamedTuple):
             image: its height and width.
             ratio: side of the crop as a share of the field's.
             side: the longer side of the field, or the ladder that it is taken from.
-            shape: a height and a width whose ratio field and crop have.
+            shape: a height and a width; field and crop have their ratio.
 
         Raises:
             ValueError: for an image that is too small.
@@ -114,7 +114,7 @@ class Field(NamedTuple):
 
 
 def longest_in(image: Size, shape: Size) -> float:
-    """The longer side of the largest rectangle of a shape in an image: of a square, the shorter.
+    """The longer side of the largest rectangle of a shape in an image: for a square, its side.
 
     Example:
         >>> longest_in((375, 500), (224, 224)), longest_in((375, 500), (100, 300))
@@ -124,7 +124,7 @@ def longest_in(image: Size, shape: Size) -> float:
 
 
 def scaled(longest: float, shape: Size) -> Size:
-    """A height and a width as in `shape`, the longer of them given; at least one pixel.
+    """A height and a width in the ratio of `shape`, given the longer of them; at least one pixel.
 
     Example:
         >>> scaled(100, (3, 4))

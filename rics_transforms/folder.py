@@ -1,4 +1,4 @@
-"""A folder of images to a folder of crops: lossless, in parallel, and safe to kill and restart.
+"""From a folder of images to one of crops: lossless, in parallel, and safe to kill and restart.
 
 What a run leaves in the target folder:
 
@@ -8,8 +8,8 @@ What a run leaves in the target folder:
     .rics-origins      origins of an unfinished run, one JSON line each
 
 Every file but the last is written under another name and then renamed, so none is ever incomplete.
-A crop is finished if it exists together with its origin, and its image has the size and the time
-that the origin was found with; anything else is made again.
+A crop is finished if it exists together with its origin, and its image still has the size and the
+time recorded there; anything else is made again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _PART = ".rics-*.tmp"
 _UNWRITABLE = frozenset(
     {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR}
 )
-"""What is wrong with the name of one crop; other errors in writing concern them all."""
+"""What is wrong with the name of one crop; other write errors concern all crops."""
 
 
 Progress = Callable[[int, int], None]
@@ -73,8 +73,8 @@ class Origin(NamedTuple):
     """A row of origins.csv: a crop, and where it lies in its upright, resized image (pixels).
 
     A crop that was chosen before the resize lies in the stored image, and is resized itself. Top
-    and left are floats for crops between the pixels, and ints for others. The last two say of
-    which file: its size in bytes, and when it was modified (nanoseconds since 1970).
+    and left are floats for crops between the pixels, and ints for others. The last two identify the
+    file: its size in bytes, and when it was modified (nanoseconds since 1970).
     """
 
     path: str
@@ -103,7 +103,7 @@ class FolderReport:
         skipped: number of crops that were there already.
         failures: images without a crop.
         renewed: number of crops of an earlier run whose images have changed since: they were
-            deleted, to be made anew.
+            deleted, to be made again.
     """
 
     written: tuple[Origin, ...]
@@ -165,17 +165,17 @@ def crop_folder(
     becomes PNG, or TIFF if PNG cannot hold it either.
 
     Run it again with the same arguments to resume after an interruption, or after adding or
-    replacing images: a file of another size or time is cropped anew. Only one run at a time may
+    replacing images: a file of another size or time is cropped again. Only one run at a time may
     write to a target folder.
 
     Args:
-        source: folder of images, of which names that begin with a dot are left out; or an image
-            file; or several of them.
+        source: folder of images, except names that begin with a dot; or an image file; or several
+            of them.
         target: folder for the crops: new, empty, or from an earlier run.
         k: side of the crop in pixels, or (height, width).
         score: a name, with options as in "lattice:order=2", or a `Score`.
         subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`: they are resampled
-            there, from the colours of palettes, and origins are floats.
+            there, palettes as their colours, and origins are floats.
         resized: choose the crop in the image as it is stored, and resize it to `k` afterwards
             (antialiased bicubic), see `rics_transforms.RICSResizedCrop`: for images of all sizes.
         resize: length of the shorter side in pixels before cropping (antialiased bicubic).
@@ -266,7 +266,7 @@ def recipe_of(
 
 
 def _worth(jobs: int) -> int:
-    """Number of processes that is worth starting: each takes seconds."""
+    """Number of processes worth starting: each takes seconds."""
     return max(1, min(os.cpu_count() or 1, jobs // 200))
 
 
@@ -289,7 +289,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings = read_json(path.read_text("utf-8", errors="replace"))
         if not isinstance(settings, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except ValueError as error:
         raise ValueError(
             f"Expected {str(path)!r} to hold the settings of an earlier run, but {error}; choose "
@@ -303,7 +303,7 @@ def _require_same(target: Path, old: dict[str, Any], new: dict[str, Any]) -> Non
     if differing := [name for name in new if old.get(name) != new[name]]:
         changes = ", ".join(f"`{x}` was {old.get(x)!r} and is {new[x]!r}" for x in differing)
         raise ValueError(
-            f"Expected the settings that {str(target)!r} was begun with, but {changes}; choose "
+            f"Expected the settings that {str(target)!r} was started with, but {changes}; choose "
             "another folder for other crops."
         )
 
@@ -323,7 +323,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _has_changed(path: Path, origin: Origin) -> bool:
-    """Whether a file differs from that which this origin was found in."""
+    """Whether a file differs from the one in which this origin was found."""
     try:
         return _state(path) != (origin.bytes, origin.modified)
     except OSError:
@@ -337,7 +337,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _is_there(crop: Path) -> bool:
-    """Whether a crop was written: a file that is not empty, as a crash of the system leaves it."""
+    """Whether a crop was written: a file that is not empty, as a system crash may leave it."""
     try:
         found = crop.stat()
     except OSError:
@@ -356,7 +356,7 @@ def _read_origins(target: Path, place: type[float]) -> dict[str, Origin]:
         place: the type of top and left: int, or float for crops between the pixels.
 
     Raises:
-        ValueError: naming the line that no run has written.
+        ValueError: naming a line that no run could have written.
     """
     found: dict[str, Origin] = {}
     parse_row = partial(_parse_row, place=place)
@@ -368,8 +368,8 @@ def _read_origins(target: Path, place: type[float]) -> dict[str, Origin]:
                 found[origin.path] = origin
         except (ValueError, csv.Error) as error:
             raise ValueError(
-                f"Expected {str(path)!r} to hold origins of crops, but line {number} is none: "
-                f"{error}; delete it to make all crops anew."
+                f"Expected {str(path)!r} to hold origins of crops, but line {number} does not: "
+                f"{error}; delete it to redo all crops."
             ) from error
     return found
 
@@ -399,7 +399,7 @@ def _as_origin(row: Any, place: type[float]) -> Origin:
         raise ValueError(f"expected two names, {numbers}, but got {row!r}")
     origin = Origin(*row)
     if origin.crop not in [f"{origin.path}.{suffix}" for suffix in FORMATS]:
-        raise ValueError(f"{origin.crop!r} is no crop of {origin.path!r}")
+        raise ValueError(f"{origin.crop!r} is not a crop of {origin.path!r}")
     least = -0.5 if place is float else 0
     if not all(least <= x < inf for x in row[2:4]) or min(row[4:6]) < 0:
         raise ValueError(f"expected places within the image, but got {row!r}")
@@ -408,7 +408,7 @@ def _as_origin(row: Any, place: type[float]) -> Origin:
 
 def _write_origins(target: Path, origins: Iterable[Origin]) -> None:
     text = io.StringIO(newline="")
-    # With quotes around every name: some versions of Python leave a lone \r without.
+    # With quotes around every name: some versions of Python leave a lone \r unquoted.
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     table.writerow(Origin._fields)
     table.writerows(sorted(origins))
@@ -476,7 +476,7 @@ def _end_with_parent() -> None:
 
 
 def _crop(job: _Job) -> Origin | Failure:
-    """Crop one image: an error that concerns it alone is returned as a Failure, others raised."""
+    """Crop one image: an error that concerns only this image is returned, others are raised."""
     try:
         state = _state(job.path)
         crop, box, source_format = crop_file(job.path, job.recipe)
@@ -540,7 +540,7 @@ def _resized(image: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, B
 
 
 def _cropped(image: PIL.Image.Image, recipe: Recipe) -> tuple[PIL.Image.Image, Box]:
-    """The crop of the central window of the image, which is resized if so asked."""
+    """The crop of the central window of the image, which is resized first if requested."""
     if recipe.resize:
         image = resize_shorter(image, recipe.resize)
     _require_room((image.height, image.width), recipe)

@@ -1,7 +1,7 @@
-"""One file that takes images and gives crops, or what a model says of them: ONNX, or torch.export.
+"""One file from images to crops, or to a model's output for them: ONNX, or torch.export.
 
 `export` writes the graph of a `RICSCrop`, alone or at the head of an `nn.Sequential`, and compares
-the written file with eager mode before it hands it over: the same origins and pixels, bit for bit.
+the written file with eager mode before returning it: the same origins and pixels, bit for bit.
 
 | | torch.compile | pt2, AOTInductor | ONNX |
 |---|---|---|---|
@@ -10,18 +10,18 @@ the written file with eager mode before it hands it over: the same origins and p
 | a score of your own | equal | equal | if its operators are exact there (checked) |
 | a score that branches on values in Python | refused | refused | refused |
 
-As in eager mode, the hash that stands behind other scores, and the one that decides between equal
-scores, are computed only if an image of the batch needs them: branches of the graph, `torch.cond`
-in PyTorch and `If` in ONNX. What a graph cannot do:
+As in eager mode, the hash that other scores fall back on, and the one that breaks ties, are
+computed only if an image of the batch needs them: branches of the graph, `torch.cond` in PyTorch
+and `If` in ONNX. What a graph cannot do:
 
 - *Raise.* NaN, infinity and values out of range are errors in eager mode only; a graph of uint8
   images, the default, cannot meet them.
 - *Order crops that differ but have equal scores and equal 63-bit hashes* on the torus: eager mode
-  compares their pixels, a graph takes the first in raster order, so Theorem 2 holds but for such
+  compares their pixels, a graph takes the first in raster order, so Theorem 2 holds except for such
   collisions.
 
-Other ways lead astray, and RICS refuses them: ONNX Runtime (1.31 and 1.32 on x86) adds int64
-numbers up in floating point, and the maxima of 1.31 compare the lower halves of int64 as signed, so
+Other ways to export go wrong, and RICS refuses them: ONNX Runtime (1.31 and 1.32 on x86) sums int64
+numbers in floating point, and the maxima of 1.31 compare the lower halves of int64 as signed, so
 `torch.onnx.export` called directly would silently give other crops, where `export` writes operators
 that are exact; `torch.jit.trace` would keep the origins of the example.
 """
@@ -75,31 +75,31 @@ def export(
 ) -> Exported:
     """Write crop and model as one graph, from images ``[B, C, H, W]`` to their output and origins.
 
-    The graph has one input, `images`, and these outputs: `crops` ``[B, C, kh, kw]`` for a lone
-    `RICSCrop`, else `output` (or `output_0`, ...), what the modules behind it return; and last
-    `origins`, ``[B, 2]``, (top, left), as `locate` gives them. Nothing may stand before the crop: a
-    resize in another runtime rounds otherwise, and another crop would be chosen.
+    The graph has one input, `images`, and these outputs: `crops` ``[B, C, kh, kw]`` for a
+    `RICSCrop` alone, else `output` (or `output_0`, ...), what the modules after it return; and last
+    `origins`, ``[B, 2]``, (top, left), as `locate` gives them. Nothing may precede the crop: a
+    resize in another runtime rounds differently, and another crop would be chosen.
 
-    Guarantee: on images made for it (`sample_images`) the written file gave the origins of eager
-    mode, and of a lone crop the pixels, bit for bit; a model's floating-point outputs were within
-    `TOLERANCE`. A file that fails is not kept. The check is made on this machine's CPU; elsewhere
-    the operators could be others.
+    Guarantee: on test images (`sample_images`) the written file gave the origins of eager mode, and
+    without a model the pixels, bit for bit; a model's floating-point outputs were within
+    `TOLERANCE`. A file that fails is not kept. The check runs on this machine's CPU; elsewhere the
+    operators may differ.
 
     Args:
         module: a `RICSCrop`, or an `nn.Sequential` that begins with one, on the CPU; what follows
             in eval mode. For "pt2" a `RICSResizedCrop`, too.
-        path: the file; one that is there is replaced.
+        path: the file; an existing one is replaced.
         n: side of the images in pixels, or ``(height, width)``: fixed in the graph.
         format: "onnx": for ONNX Runtime; "pt2": for `torch.export.load`, and for AOTInductor by
             `torch._inductor.aoti_compile_and_package`. Default: what the suffix of `path` says.
         channels: C.
         dtype: of the images; floats in [0, 1] choose the same crops as uint8.
-            ONNX has no bfloat16 and of the unsigned integers uint8 alone.
+            ONNX has no bfloat16, and only uint8 of the unsigned integers.
         batch: a fixed B; None: any.
 
     Raises:
-        TypeError: for another module, or what is no dtype of real numbers.
-        ValueError: for a suffix that names no format or another one than `format`, a dtype that
+        TypeError: for another module, or anything but a dtype of real numbers.
+        ValueError: for a suffix that names no format or contradicts `format`, a dtype that
             the format lacks, a model in training mode, or a score or model that cannot be exported.
         RuntimeError: for a file whose results differ from those of eager mode.
         ImportError: for "onnx" without the packages onnx and onnxscript.
@@ -138,7 +138,7 @@ def export(
 
 
 def _format_of(path: Path, format: str | None) -> str:
-    """The format that was asked for, or else that of the suffix; they must not contradict."""
+    """The format asked for, or else that of the suffix; they must not contradict each other."""
     if format is not None:
         require_name("format", format, _WRITERS)
     if not path.parent.is_dir():
@@ -146,7 +146,7 @@ def _format_of(path: Path, format: str | None) -> str:
     suffix = path.suffix.lower().removeprefix(".")
     if suffix not in _WRITERS and format is None:
         raise ValueError(
-            f"Expected `path` to end in .onnx or .pt2, but got {str(path)!r}; rename it, or say "
+            f"Expected `path` to end in .onnx or .pt2, but got {str(path)!r}; rename it, or give "
             "the `format`."
         )
     if suffix in _WRITERS and format not in (None, suffix):
@@ -158,7 +158,7 @@ def _format_of(path: Path, format: str | None) -> str:
 
 
 _LACKING = {"onnx": frozenset({torch.bfloat16, torch.uint16, torch.uint32, torch.uint64})}
-"""Types of images that neither a format's converter nor NumPy, which feeds it, can do."""
+"""Types of images that either a format's converter or NumPy, which feeds it, does not support."""
 
 
 def _check_dtype(dtype: object, format: str) -> None:
@@ -177,9 +177,9 @@ def _check_dtype(dtype: object, format: str) -> None:
 def _check_resize(crop: RICSCrop | RICSResizedCrop, format: str) -> None:
     if isinstance(crop, RICSResizedCrop) and format == "onnx":
         raise ValueError(
-            "Expected a crop without a resize for ONNX, which rounds resized bytes otherwise, but "
-            f"got {type(crop).__name__}; use format='pt2', or export RICSCrop(k) for the field, "
-            "with a resize of floats behind it."
+            "Expected a crop without a resize for ONNX, which rounds resized bytes differently, "
+            f"but got {type(crop).__name__}; use format='pt2', or export RICSCrop(k) for the "
+            "field, followed by a resize of floats."
         )
 
 
@@ -193,7 +193,7 @@ class _Deployed(nn.Module):
             raise TypeError(
                 "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn.Sequential that "
                 f"begins with one, but got {type(module).__name__} with {type(crop).__name__}; "
-                "what must come before, a resize say, is to be done before the graph."
+                "do what must come before, such as a resize, outside the graph."
             )
         if any(part.training for follower in rest for part in follower.modules()):
             raise ValueError(
@@ -207,7 +207,7 @@ class _Deployed(nn.Module):
         return self.rest(crops), origins
 
     def output_names(self, count: int) -> list[str]:
-        """Names of so many outputs, the last of which is the origins."""
+        """Names of `count` outputs, the last of which is the origins."""
         name = "output" if len(self.rest) else "crops"
         return [*([name] if count == 2 else [f"{name}_{i}" for i in range(count - 1)]), "origins"]
 
@@ -230,8 +230,8 @@ def _trace(module: nn.Module, images: Tensor, *, dynamic: bool) -> ExportedProgr
 def sample_images(n: Size, channels: int, dtype: torch.dtype) -> Tensor:
     """What every exported file is tried on, ``[B, C, *n]``.
 
-    Noise; smooth noise, like photographs full of near scores; and ties of every kind: flat, tiled
-    and two-valued images, and halves whose channel sums are equal though their channels are not.
+    Noise; smooth noise, which like photographs has many nearly equal scores; and ties of every
+    kind: flat, tiled and two-valued images, and halves with equal channel sums but other channels.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -269,7 +269,7 @@ def _compare(names: Sequence[str], outputs: Sequence[Tensor], expected: Sequence
         if not same:
             raise RuntimeError(
                 f"Expected `{name}` of the exported graph to equal that of eager mode, but got "
-                "others; nothing was written. The score or the model has an operator that this "
+                "another; nothing was written. The score or the model has an operator that this "
                 "runtime computes differently: use another score, or another format."
             )
 
@@ -366,4 +366,4 @@ _EXACT: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.max.dim: _max,
     torch.ops.aten.amax.default: _amax,
 }
-"""Operators in whose place ONNX Runtime has inexact ones, by those it has exact."""
+"""Exact replacements for the operators that ONNX Runtime computes inexactly."""

@@ -1,4 +1,4 @@
-"""What a model says of the crop, and whether a shift could change it: in one call."""
+"""What a model says about the crop, and whether a shift could change it, in one call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         classes: the class with the highest score, int64.
-        probability: its probability by the model's softmax, float32; as calibrated as the model.
+        probability: its probability by the model's softmax, float32; only as calibrated as the
+            model.
         stability: the probability that no shift within delta changes the crop, float64.
         abstained: whether the stability is below the least that was asked for, bool.
     """
@@ -42,8 +43,8 @@ def predict(
 ) -> Prediction:
     """Classify the crop that RICS selects, and abstain where a shift might change it.
 
-    Guarantee: while the crop stays, so does the answer, since the model sees the same pixels. How
-    likely it is to stay is `stability`, whose assumptions see.
+    Guarantee: while the crop stays, so does the answer, since the model sees the same pixels.
+    `stability` says how likely it is to stay, and under which assumptions.
 
     Args:
         model: a `Model`, a name as `load_model` takes it, or a callable from crops
@@ -56,7 +57,7 @@ def predict(
         least: stability from 0 to 1 below which it abstains.
 
     Returns:
-        A `Prediction`, whose classes are given where it abstains, too.
+        A `Prediction`, with classes even where it abstains.
 
     Raises:
         TypeError, ValueError: as `stability` and the model do, and for a model without classes.

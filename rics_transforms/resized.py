@@ -20,17 +20,17 @@ from rics_transforms.samples import SampleCrop, Shifts, is_label_map
 from rics_transforms.transform import locate
 
 LADDER = Ladder()
-"""The sides of fields unless others are asked for."""
+"""The default sides of fields."""
 
 
 class RICSResizedCrop(SampleCrop):
     """Crop images of any size where their content says, and resize: trimmed copies agree.
 
-    In place of ``[Resize(256), CenterCrop(224)]``, and shaped after `v2.RandomResizedCrop`. Behind
-    a resize RICS helps little where files differ by a trim of a few pixels: these become fractions
-    of a pixel and another scale. Here the crop is chosen in the stored pixels, within a field in
-    the middle of the image, and resized afterwards. All inputs of `RICSCrop` are taken, and
-    annotations are scaled along; masks, and PIL images that are cut as masks, to the nearest pixel.
+    In place of ``[Resize(256), CenterCrop(224)]``, and modelled on `v2.RandomResizedCrop`. After a
+    resize RICS helps little where files differ by a trim of a few pixels: these become fractions of
+    a pixel and another scale. Here the crop is chosen in the stored pixels, within a field in the
+    middle of the image, and resized afterwards. Takes all inputs of `RICSCrop`, and scales their
+    annotations; masks, and PIL images that are cut as masks, to the nearest pixel.
 
     **The field** has the shape of `size` (a square for an int), and its longer side n is the
     longest of a `Ladder` that leaves a margin around it. The crop has ``k = ratio n``.
@@ -162,7 +162,7 @@ class RICSResizedCrop(SampleCrop):
 
 
 def _as_interpolation(value: InterpolationMode | str | int) -> InterpolationMode:
-    """A mode, by its name or Pillow's number, too."""
+    """A mode, also by its name or Pillow's number."""
     name = value.value if isinstance(value, InterpolationMode) else value
     if isinstance(name, int):
         filters = {filter.value: filter.name.lower() for filter in PIL.Image.Resampling}

@@ -1,4 +1,4 @@
-"""Samples of a v2 transform: the first image decides, and what belongs to it is cropped with it."""
+"""Samples of a v2 transform: the first image decides, and the rest is cropped with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ANNOTATIONS = (tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.KeyPoints)
 class SampleCrop(v2.Transform):
     """A transform with one crop per sample, which the first image of the sample decides.
 
-    Subclasses say where it lies by `_params`, and cut by `transform`, as v2 transforms do.
+    Subclasses say where it lies in `_params`, and cut in `transform`, as v2 transforms do.
 
     Args:
         score: a name or a `Score`.
@@ -71,7 +71,7 @@ class SampleCrop(v2.Transform):
         return to_array(self.transform(tensor, params), array), params["origins"].numpy()
 
     def _crop_sample(self, inputs: tuple[Any, ...]) -> tuple[Any, Tensor]:
-        """A cropped sample and the origins, of which torchvision tells `transform` alone."""
+        """A cropped sample and the origins, which torchvision passes to `transform` only."""
         warn_of_several_images(inputs)
         made: list[dict[str, Any]] = []
 
@@ -113,7 +113,7 @@ class SampleCrop(v2.Transform):
             return tv_tensors.wrap(cropped, like=inpt) if is_tv_tensor(inpt) else cropped
         if origins.ndim > 1:
             raise ValueError(
-                f"Expected {type(inpt).__name__} beside a single image, but got a batch of shape "
+                f"Expected {type(inpt).__name__} with a single image, but got a batch of shape "
                 f"{tuple(origins.shape[:-1])}; apply the transform per sample, before batching."
             )
         if isinstance(inpt, PIL.Image.Image):
@@ -138,7 +138,7 @@ def is_cyclic(shifts: str) -> bool:
 
 
 def is_image(inpt: Any, *more: type) -> bool:
-    """Whether an input can be an image or a video, or is of one of the other types."""
+    """Whether an input can be an image or a video, or has one of the other types."""
     kinds = (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, *more)
     return isinstance(inpt, kinds) or (isinstance(inpt, Tensor) and not is_tv_tensor(inpt))
 
@@ -167,22 +167,23 @@ def warn_of_several_images(sample: Any) -> None:
     if alike and not any(isinstance(inpt, _ANNOTATIONS) for inpt in inputs):
         warnings.warn(
             f"Expected one image per sample, but got {len(images)} of one size in a sequence: "
-            "one of them decides where all are cropped, and plain tensors but the first pass "
-            "uncropped. For a crop each, call it image by image or on a batch [B, C, H, W]; "
-            "give images that belong together as a dict, and masks as tv_tensors.Mask.",
+            "one of them decides where all are cropped, and plain tensors after the first stay "
+            "uncropped. For one crop per image, call it image by image or on a batch "
+            "[B, C, H, W]; give images that belong together as a dict, and masks as "
+            "tv_tensors.Mask.",
             stacklevel=5,
         )
 
 
 def _in_sequences(sample: Any) -> Iterator[Any]:
-    """What lies in lists and tuples; the values of a dict have names, and so are no batch."""
+    """What lists and tuples hold; the values of a dict have names, and so are not a batch."""
     for inpt in sample if isinstance(sample, (list, tuple)) else ():
         yield from _in_sequences(inpt)
         yield inpt
 
 
 def check_sample(flat_inputs: list[Any], guide: Any) -> None:
-    """Everything that is cropped together must fit the image that decides where."""
+    """Raise unless everything in a sample fits the image that decides where to crop."""
     if len(flat_inputs) == 1:
         return
     size = F.get_size(guide)

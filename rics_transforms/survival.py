@@ -37,7 +37,7 @@ class Fit(NamedTuple):
     """How many patches enter and win, as a function of what the window shows.
 
     With r = delta / t for patches of t pixels, N patch positions per axis, and L how far the winner
-    lies above the best score at the window's edge, in units of what a map changes within delta
+    lies above the best score at the window's edge, in units of how much a map changes within delta
     (delta times the root mean square difference of neighbours, at most 5 of them):
 
         below[0] * r ** below[1] * exp(-below[2] * L)    the winner is above the edge
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
         skipped[i] * r * N / t                           for each level i that had no maximum
 
     The hash, the last level, needs no coefficients: each of the q patches that enter has a higher
-    one with the same probability.
+    hash with the same probability.
     """
 
     below: tuple[float, float, float] = (0.0, 1.0, 0.0)

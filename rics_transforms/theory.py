@@ -1,4 +1,4 @@
-"""What RICS guarantees, what no rule can exceed, and which crop size buys which guarantee.
+"""What RICS guarantees, what no rule can exceed, and which crop size gives which guarantee.
 
 Integers in, exact fractions out. Notation, per axis:
 
@@ -84,8 +84,8 @@ def lattice_order(n: SizeLike, k: SizeLike, min_patch: SizeLike = 16) -> tuple[i
     Returns:
         (j_y, j_x), the largest j >= 1 with `n - j*m + 1 >= min_patch`.
 
-    Source: this library, Theorem 3. Geometry only: that patches this small still meet
-    Definition 1 (Shifman & Weiss 2024) is what `min_patch` stands for.
+    Source: this library, Theorem 3. Geometry only: choose `min_patch` so that patches of this
+    size still meet Definition 1 (Shifman & Weiss 2024).
 
     Example:
         >>> lattice_order(256, 224)
@@ -173,7 +173,7 @@ def robustness_bound(
 def consistency_bound(
     n: SizeLike, k: SizeLike, delta: int, order: SizeLike | None = None
 ) -> Fraction:
-    """Probability, at least, that one shift within `delta` pixels keeps the crop: consistency.
+    """Least probability that one shift within `delta` pixels keeps the crop: consistency.
 
     The product over the axes of `j(m - D) / (jm + D)`, 0 where `m <= D`. It holds for each
     shift within D and hence for any way to draw one at random.
@@ -268,7 +268,7 @@ def expected_consistency(
         0.8072
     """
     d, axes = as_int(delta, "delta", 0), _axes(n, k, order)
-    rows, columns = (range(min(d, m - 1) + 1) for m, _ in axes)  # by m nothing is shared
+    rows, columns = (range(min(d, m - 1) + 1) for m, _ in axes)  # from m on nothing is shared
     quadrant = product(rows, columns)
     total = sum((_mirrors(s) * _shared(axes, s) for s in quadrant), start=Fraction(0))
     return total / (2 * d + 1) ** 2
@@ -294,7 +294,7 @@ def robustness_limit(n: SizeLike, k: SizeLike, delta: int) -> Fraction:
     Returns:
         A fraction between 0 and 1.
 
-    Assumes nothing of the score, so Definition 1 of Shifman & Weiss 2024 is not needed: it
+    Assumes nothing about the score, so Definition 1 of Shifman & Weiss 2024 is not needed: it
     holds for every rule that depends on the window alone, on average over the positions of the
     window. Scenes that look different at their centre (most photographs) can exceed it.
 
@@ -313,7 +313,7 @@ def consistency_limit(n: SizeLike, k: SizeLike, delta: int) -> Fraction:
 
     The mean over all `(2D + 1)^2` shifts, the unshifted one included, of the product over the
     axes of `(m - |d|) / m` (0 where `|d| >= m`). `expected_consistency` never exceeds it. Unlike
-    `robustness_limit` it is no ceiling for every conceivable rule: one that gives each crop a
+    `robustness_limit` it is not a ceiling for every conceivable rule: one that gives each crop a
     hexagon of windows instead of a square gains up to a few tenths of a percentage point.
 
     Args:
@@ -350,8 +350,8 @@ def crop_size_for(
 ) -> int:
     """Largest square crop whose `robustness_bound` reaches a target.
 
-    Larger crops keep more of the image, smaller ones promise more. The promise of a lattice
-    need not fall steadily with k, since the order moves with it, so every k is tried.
+    Larger crops keep more of the image, smaller ones promise more. The bound of a lattice need
+    not fall steadily with k, since the order changes with it, so every k is tried.
 
     Args:
         n: Image side, or (height, width).
@@ -360,7 +360,7 @@ def crop_size_for(
             prints as: 0.9 is 9/10.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
             `lattice_order` of each crop size, as of the default score. Crop sizes too small for a
-            given order are passed over.
+            given order are skipped.
 
     Returns:
         k, at most the shorter side of the image.

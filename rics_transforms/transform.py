@@ -64,7 +64,7 @@ def locate(
 
     Args:
         images: ``[..., C, H, W]`` of any real dtype and number of channels, a PIL image, or a NumPy
-            array ``[..., H, W, C]`` (``[H, W]`` for one in greys). A `tv_tensors.Video`
+            array ``[..., H, W, C]`` (``[H, W]`` for a grey one). A `tv_tensors.Video`
             ``[..., T, C, H, W]`` has one crop per clip: the frames' scores are added.
         k: side of the crop in pixels, or ``(height, width)``.
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
@@ -195,10 +195,10 @@ class RICSCrop(SampleCrop):
         score: a name (`list_scores`), with options as in "lattice:order=2", or a `Score`.
         shifts: "realistic" or "cyclic", see `locate`.
         subpixel: place crops between the pixels: a scene that moves by a fraction of a pixel, as
-            before any real camera, gives nearly the same crop. Needs a smooth score: "lattice"
+            in front of any real camera, gives nearly the same crop. Needs a smooth score: "lattice"
             with a smooth patch, "mexican_hat" or "saliency".
         return_origin: give ``(output, origins)``, the latter as `locate` does. The transforms that
-            follow in a chain leave origins alone; `uncrop` takes annotations back by them.
+            follow in a chain leave origins alone; with them, `uncrop` maps annotations back.
 
     **Between the pixels** (``subpixel=True``). A quadratic surface through the 3 x 3 scores around
     every local maximum tells where its peak lies, in 1/64 px, and how high; the highest peak
@@ -206,18 +206,17 @@ class RICSCrop(SampleCrop):
     of it is integer arithmetic for uint8 images, so crops are bit-identical wherever the same
     pixels are seen. After a shift by whole pixels the same peak wins at the same place as often as
     without `subpixel`, and the crop has the same pixels where it stays 5 px from the border of the
-    window: nearer to it the taps would reach over it, so they repeat the border, and up to 5 outer
-    rows and columns can differ. Under fractional shifts nothing is promised for single images: see
-    the documentation for how often the peak is found again, and how far off. Floats (which are not
-    rounded) have gradients through the taps. Masks are cut at the nearest whole pixel, as are PIL
-    images of palettes, of one bit, or of fewer bands than the image that decides, and boxes of
-    integers; other boxes and keypoints move by the fraction. A PIL image that decides loses its
-    palette.
+    window: nearer the border the taps would reach beyond it, so they repeat it, and up to 5 outer
+    rows and columns can differ. Under fractional shifts nothing is promised for single images: the
+    documentation says how often the peak is found again, and how far off. Floats (which are not
+    rounded) have gradients through the taps. Masks are cut at the nearest whole pixel, as are boxes
+    of integers and PIL images with a palette, one bit, or fewer bands than the image that decides;
+    other boxes and keypoints move by the fraction. A PIL image that decides loses its palette.
 
     As in every v2 transform, the second of two plain tensors passes through uncropped, and a plain
     label tensor must not come before the image: wrap inputs in `tv_tensors` when in doubt. A mask
     given as a PIL image must come after its image, or be wrapped in `tv_tensors.Mask`. A list is a
-    sample, too, whose first image decides for all: images that should have a crop each go one by
+    sample, too, whose first image decides for all: pass images that need their own crops one by
     one, or as a batch. A NumPy array ``[..., H, W, C]`` is an image when it comes alone, and gives
     an array; elsewhere it passes through.
 
@@ -290,7 +289,7 @@ class RICSCrop(SampleCrop):
         return _in_pixels(origins.reshape(*lead, *origins.shape[1:]), self.subpixel)
 
     def _params(self, guide: Any) -> dict[str, Any]:
-        """The origins, and the image in which they need no check since it is the one that chose."""
+        """The origins, and the image that chose them, in which they need no check."""
         return {"origins": self.locate(guide), "guide": guide}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:

@@ -511,7 +511,7 @@ def test_damaged_origins_are_refused(
     run(photos, tmp_path / "out")
     (tmp_path / "out" / name).write_text(content)
     with pytest.raises(
-        ValueError, match=rf"{name}' to hold origins of crops, but line {line} is none"
+        ValueError, match=rf"{name}' to hold origins of crops, but line {line} does not"
     ):
         run(photos, tmp_path / "out")
 
@@ -522,7 +522,7 @@ def test_damaged_subpixel_origins_are_refused(photos: Path, tmp_path: Path, plac
     for row in (f"{place},2.5", f"2.5,{place}"):
         rows = HEAD + f"0.png,0.png.png,{row},20,24,1,1\n"
         (tmp_path / "out" / "origins.csv").write_text(rows)
-        with pytest.raises(ValueError, match="to hold origins of crops, but line 2 is none"):
+        with pytest.raises(ValueError, match="to hold origins of crops, but line 2 does not"):
             run(photos, tmp_path / "out", subpixel=True)
 
 
