@@ -348,7 +348,7 @@ def test_what_is_no_file_is_a_failure(photos: Path, tmp_path: Path) -> None:
     report = run(photos, tmp_path / "out")
     assert {f.path: f.reason for f in report.failures} == {
         "nowhere.png": "No such file or directory",
-        "pipe.png": "is no regular file",
+        "pipe.png": "is not a regular file",
     }
     assert len(report.written) == 10
 

@@ -1,4 +1,4 @@
-"""Images in files: to crop, and to measure on."""
+"""Image files, to crop or to measure on."""
 
 from rics_transforms.data.photos import Scenes, folder_scenes, scenes
 

@@ -39,7 +39,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 class Unreadable(ValueError):
-    """An image file that is not read.
+    """An image file that cannot be read.
 
     Attributes:
         reason: why not, in words that follow the name of the file.
@@ -58,7 +58,7 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[PIL.I
         max_pixels: how many pixels it may have.
 
     Raises:
-        Unreadable: if it is no image, is damaged or too large, or if Pillow would read it with
+        Unreadable: if it is not an image, is damaged or too large, or if Pillow would read it with
             less colour depth than it has.
     """
     with _opened(path, max_pixels) as file:
@@ -70,15 +70,15 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[PIL.I
 
 
 def open_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Image:
-    """An image file in 8-bit RGB, upright as its EXIF says; of deeper colours the upper 8 bits.
+    """An image file in 8-bit RGB, upright as its EXIF says; deeper colours keep the upper 8 bits.
 
     Args:
         path: the file.
         max_pixels: how many pixels it may have.
 
     Raises:
-        Unreadable: if it is no image, is damaged or too large, or if its pixels have no range of
-            which 8 bits could show the upper ones.
+        Unreadable: if it is not an image, is damaged or too large, or if its pixels have no known
+            range of which 8 bits could be the upper ones.
     """
     with _opened(path, max_pixels) as file:
         bits = _grey_depth(file)
@@ -92,8 +92,8 @@ def open_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Ima
 def _opened(path: str | Path, max_pixels: int) -> Iterator[PIL.Image.Image]:
     """An image file whose pixels are not decoded yet; whatever goes wrong with it is Unreadable."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
-            raise Unreadable(path, "is no regular file")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would hang
+            raise Unreadable(path, "is not a regular file")
         with warnings.catch_warnings(), _pillow_limit(max_pixels):
             warnings.simplefilter("ignore")  # what matters is an error, of Pillow's or of ours
             with PIL.Image.open(path) as file:
@@ -109,7 +109,7 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[PIL.Image.Image]:
 
 @contextmanager
 def silenced(file: PIL.Image.Image) -> Iterator[None]:
-    """Keep libtiff, which writes to the standard error by itself, from doing so."""
+    """Keep libtiff from writing to the standard error."""
     coders = [tile[0] for tile in getattr(file, "tile", None) or ()]
     try:
         kept = os.dup(2) if "libtiff" in coders else None
@@ -143,7 +143,7 @@ def _reason(error: Exception, max_pixels: int) -> str:
 
 @contextmanager
 def _pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Let Pillow open what may be opened here; where its own limit is enough, leave it alone."""
+    """Let Pillow open files of up to `max_pixels`, unless its own limit is enough."""
     own = PIL.Image.MAX_IMAGE_PIXELS
     if own is None or max_pixels <= own:
         yield
@@ -159,7 +159,7 @@ def _pillow_limit(max_pixels: int) -> Iterator[None]:
 
 
 def _lost_depth(file: PIL.Image.Image) -> int:
-    """The bits per colour of a file of which Pillow reads 8; at most 8 if it reads them all."""
+    """The bits per colour of a file, of which Pillow reads 8; at most 8 if it reads them all."""
     if file.mode.startswith(("I", "F")):
         return 8
     if file.format == "TIFF":
@@ -192,7 +192,7 @@ def _depth_of_avif(file: PIL.Image.Image) -> int:
 
 
 def _grey_depth(file: PIL.Image.Image) -> int:
-    """The bits of a grey of more than 8; 8 for all other images."""
+    """The bits per pixel of a grey image with more than 8; 8 for all other images."""
     if file.mode.startswith("I;16"):
         twelve = file.format == "TIFF" and file.tag_v2.get(258) == (12,)  # type: ignore[attr-defined]
         return 12 if twelve else 16
@@ -216,8 +216,8 @@ def central(
 ) -> tuple[PIL.Image.Image, tuple[int, int]]:
     """The centred window of n pixels, and its (top, left) as in torchvision's `CenterCrop`.
 
-    Crops of files replace those of `CenterCrop`, whose place is rounded to even. Windows of scenes
-    are placed by `rics_transforms.engine.images.middle` instead.
+    Crops of files replace those of `CenterCrop`, whose place is rounded to even. The windows of
+    scenes are placed by `rics_transforms.engine.images.middle` instead.
     """
     if n is None:
         return image, (0, 0)
@@ -233,7 +233,7 @@ def encode(image: PIL.Image.Image, wished: str = "png") -> tuple[str, bytes]:
     """An image as a file that decodes to the same pixels.
 
     Args:
-        image: the image; of its `info` the ICC profile and the transparency are kept.
+        image: the image; its ICC profile and transparency are kept, the rest of its `info` is not.
         wished: "png", "webp", "tif" or "bmp"; an image that it cannot hold becomes PNG, or TIFF
             if PNG cannot hold it either.
 
@@ -264,7 +264,7 @@ def encode(image: PIL.Image.Image, wished: str = "png") -> tuple[str, bytes]:
 
 def _same(image: PIL.Image.Image, other: PIL.Image.Image) -> bool:
     """Whether two images agree in mode, pixels, colours and ICC profile."""
-    if image.mode[:4] != other.mode[:4]:  # I;16 is I;16B in another order of bytes
+    if image.mode[:4] != other.mode[:4]:  # I;16 is I;16B in another byte order
         return False
     if image.info.get("icc_profile") != other.info.get("icc_profile"):
         return False

@@ -101,15 +101,15 @@ def scenes(size: int, minimum: int = 200, factor: int = 1) -> Scenes:
     All tiles of a scale are taken except near-constant ones (standard deviation below 8 grey
     levels); grey photographs are repeated to RGB. Nothing is downloaded.
 
-    Tiles of one photograph resemble each other, the more so across scales, and there are only 15
-    photographs: enough for a check on any machine. `folder_scenes` of a data set is a better
+    Tiles of one photograph resemble each other, especially across scales, and there are only 15
+    photographs: enough for a check on any machine, but `folder_scenes` of a data set is a better
     sample.
 
     Args:
         size: side of a scene in pixels.
         minimum: how many scenes at least.
         factor: how many times the tiles are enlarged (bicubic), for shifts that need scenes finer
-            than their views, such as `Camera`. They gain no detail by it.
+            than their views, such as `Camera`. This adds no detail.
 
     Returns:
         An iterable of ``(id, uint8 [3, size * factor, size * factor])``, always the same in the
@@ -166,7 +166,7 @@ def photographs() -> Scenes:
 
 
 def _enlarged(tiles: list[Scene], factor: int) -> Iterator[Scene]:
-    """The tiles, each enlarged when it is asked for."""
+    """The tiles, each enlarged on demand."""
     for name, tile in tiles:
         side = tile.shape[-1] * factor
         yield name, tile if factor == 1 else F.pil_to_tensor(_resize(F.to_pil_image(tile), side))
@@ -212,8 +212,8 @@ def folder_scenes(
         name.
 
     Raises:
-        ValueError: for a folder without images, what is neither, two images of one name, or a size
-            below 1.
+        ValueError: for a folder without images, a path that is neither, two images of one name, or
+            a size below 1.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -253,7 +253,7 @@ def _centre(photo: PIL.Image.Image, size: int) -> Tensor:
 def _resize(photo: PIL.Image.Image, short: int) -> PIL.Image.Image:
     """The photograph at a given short side, the long one rounded up.
 
-    `files.resize_shorter` rounds it down, as torchvision does, and would make other scenes.
+    `files.resize_shorter` rounds it down, as torchvision does, which would make other scenes.
     """
     least = min(photo.size)
     width, height = (ceil(side * short / least) for side in photo.size)

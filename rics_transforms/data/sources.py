@@ -22,7 +22,7 @@ def find_sources(sources: Sources, leave_out: str | Path | None = None) -> dict[
         Files by name: the path below their folder, with forward slashes, or a file's own name.
 
     Raises:
-        ValueError: for what is neither, a folder without images, or two images of one name.
+        ValueError: for a path that is neither, a folder without images, or two images of one name.
         OSError: if a folder cannot be read.
 
     Example:

@@ -1,8 +1,8 @@
 """The best patch of an image that is too large for whole maps: the same one, in bounded memory.
 
-Scores are computed for some rows of patches at a time, and the contents that decide between equal
-scores for some columns of crops at a time. Both depend on the pixels of a patch or a crop alone, so
-the parts are those of the whole.
+Scores are computed for a few rows of patches at a time, and the contents that break ties for a few
+columns of crops at a time. Both depend on the pixels of a patch or a crop alone, so the parts equal
+those of the whole.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _fraction(pixels: Tensor, patch: Tensor, t: Size, level: Level) -> Tensor:
 
 
 def _take(torus: Tensor, dim: int, start: int, stop: int) -> Tensor:
-    """Lines of an image that goes on at the opposite border."""
+    """Lines of an image that wraps around."""
     lines = torch.arange(start, stop, device=torus.device)
     return torus.index_select(dim, lines.remainder(torus.shape[dim]))
 
@@ -107,7 +107,7 @@ def _parts(count: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _first_by_content(tied: Tensor, whole: Tensor, geometry: Geometry) -> Tensor:
-    """Those of the `tied` patches whose crops have the highest content: equal ones but for hashes.
+    """Those of the `tied` patches whose crops have the highest content: equal up to collisions.
 
     On the torus no two different crops are among them: Theorem 2 allows no collision of hashes.
     """
@@ -162,7 +162,7 @@ def _strips(
 
     Yields:
         The columns of the patches; which of these are tied; the pixels ``[C, H, width]``; and for
-        each row and each of the columns of patches that of its crop in the strip.
+        each row and each column of patches, the row and column of its crop in the strip.
     """
     rows, columns = (torch.arange(count, device=tied.device) for count in tied.shape)
     row = geometry.crop_of(torch.stack([rows, torch.zeros_like(rows)], 1))[:, 0]

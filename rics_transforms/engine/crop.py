@@ -25,16 +25,16 @@ def crop(
         images: ``[B, ..., H, W]``, any dtype.
         origins: ``[B, 2]``, (top, left), of integers.
         size: ``(h, w)``, at most ``(H, W)``.
-        cyclic: whether a crop that reaches the border goes on at the opposite one.
+        cyclic: whether a crop that reaches the border continues at the opposite one.
         selected: whether `select` chose the origins in these very images; others are validated.
 
     Returns:
-        ``[B, ..., h, w]`` in memory of its own.
+        ``[B, ..., h, w]``, a copy.
 
     Raises:
         TypeError: for origins that are not integers.
-        ValueError: for origins of another shape, or a crop that reaches over the border of an image
-            that does not wrap around.
+        ValueError: for origins of another shape, or a crop that reaches beyond the border of an
+            image that does not wrap around.
 
     Example:
         >>> image = torch.arange(9).view(1, 3, 3)

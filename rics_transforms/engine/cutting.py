@@ -24,7 +24,7 @@ def crop_tensor(
     if origins.shape[-1:] != (2,) or plain.shape[: len(lead)] != lead:
         raise ValueError(
             "Expected `origins` to be [..., 2] with the leading dimensions of the images, but got "
-            f"{tuple(origins.shape)} beside {tuple(plain.shape)}."
+            f"{tuple(origins.shape)} with {tuple(plain.shape)}."
         )
     flat = plain.reshape(prod(lead), *plain.shape[len(lead) :])
     places = origins.reshape(prod(lead), 2)
@@ -37,7 +37,7 @@ def crop_tensor(
 
 
 def crop_pil(image: PIL.Image.Image, origins: Tensor, size: Size, cyclic: bool) -> PIL.Image.Image:
-    """A crop that may go on at the opposite border; Pillow's own offset up to 12.1 spoils I;16."""
+    """A crop that may wrap around; Pillow's own offset corrupts I;16 up to 12.1."""
     if origins.is_floating_point():
         crop = crop_tensor(from_pil(image), origins, size, cyclic, selected=False)
         return to_pil(crop, image)

@@ -29,7 +29,7 @@ PIXEL_LIMIT = 2**16
 
 
 def integer_image(images: Tensor) -> Tensor:
-    """The image as integers: integer dtypes as they are, floats on the fixed grid of 1/255.
+    """The image as integers: integer dtypes unchanged, floats on the fixed grid of 1/255.
 
     Args:
         images: ``[..., C, H, W]`` of any real dtype. Floats are read as ``round(255 * x)``, so
@@ -150,12 +150,12 @@ def gradient_magnitude(field: Tensor) -> Tensor:
 class HatShape:
     """The proportions of the Mexican hat; the default ones are part of what the scores are.
 
-    They were tuned on photographs, for shifts with and without noise and re-encoding
+    They were tuned on photographs for shifts with and without noise and re-encoding
     (`benchmarks/tune.py`).
 
     Attributes:
         arm: percentage of the hat's span that the Laplacian reaches to each side.
-        share: each smoothing step takes one part in so many of what is left of the span.
+        share: each smoothing step takes 1 / share of what is left of the span.
 
     Raises:
         ValueError: for an arm below 1 or above 33 percent, which would not fit, or a share below 1.
@@ -189,8 +189,8 @@ def hat(
 ) -> Tensor:
     """Mexican-hat response of every patch: an integer Laplacian of a smoothed field.
 
-    Smoothing is a cascade of additions of shifted copies, about ten per axis, without a
-    multiplication. The only rounding is one right shift of every smoothed row (a function of that
+    Smoothing is a cascade of additions of shifted copies, about ten per axis, without
+    multiplications. The only rounding is one right shift of every smoothed row (a function of that
     row's pixels). The weights sum to exactly zero: a flat patch scores 0, bright or dark.
 
     Args:
@@ -277,7 +277,7 @@ def correlate_separable(
 ) -> Tensor:
     """Correlation with a sum of r outer products of 1-D filters, as two matrix products.
 
-    No partial sum reaches 2^53, where float64 ends.
+    No partial sum reaches 2^53, up to which float64 is exact.
 
     Args:
         field: integers ``[..., H, W]`` of magnitude at most `limit`.

@@ -1,7 +1,7 @@
 """PyTorch in forked processes: a worker of `Dataset.map`, of a DataLoader, of multiprocessing.
 
-The threads with which PyTorch shares its work are not copied by a fork: an operator that uses them
-waits for ever in the child of a process in which they have run.
+A fork does not copy the threads among which PyTorch shares its work: an operator that uses them
+hangs in the child of a process in which they have run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if hasattr(os, "register_at_fork"):  # Windows cannot fork
 def use_one_thread_if_forked() -> None:
     """Leave PyTorch one thread, as workers of a DataLoader do, once in every forked process.
 
-    Called before the first operator; nothing happens in a process that starts by itself.
+    Called before the first operator; does nothing in a process that was not forked.
     """
     global _forked
     if _forked and not torch.compiler.is_compiling():

@@ -59,7 +59,7 @@ class Geometry:
     def origin_of(self, best: Tensor) -> Tensor:
         """Crop origins of best patches ``[..., 5]``: pixels, or 1/64 px where `subpixel`.
 
-        A fraction moves the crop along with the patch, but by no more than half a pixel over the
+        A fraction moves the crop along with the patch, but no more than half a pixel beyond the
         border, so that the nearest whole crop always lies inside: from -1/2 to below m - 1/2.
         """
         patch = best[..., :2]
@@ -87,7 +87,7 @@ class Geometry:
 
 
 UNIT = 64
-"""Parts of a pixel in which places between the pixels are counted."""
+"""Places between the pixels are counted in this fraction of a pixel."""
 
 
 _patch_size = cached(theory.patch_size)
@@ -105,7 +105,7 @@ def _parts(pixels: Size, device: torch.device) -> Tensor:
 
 
 def whole(origins: Tensor, period: Sequence[int] | None = None) -> Tensor:
-    """Whole pixels as they are; of places between them the nearest, int64, on a torus of a size."""
+    """Whole pixels unchanged; places between them to the nearest, int64, on a torus of a size."""
     if not origins.is_floating_point():
         return origins
     nearest = (origins + 0.5).floor().to(torch.int64)

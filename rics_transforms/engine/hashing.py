@@ -59,8 +59,8 @@ def rolling_hash(field: Tensor, size: Size) -> Tensor:
 
     Rows are hashed modulo 2^32, ``r[i, j] = sum over v of field[i, j + v] * C^v``, and columns of
     them modulo 2^64, ``sum over u of r[i + u, j] * R^u``, with C and R odd: one cumulative sum per
-    axis, whatever the patch size (Karp & Rabin 1987). 32 bits suffice for the rows, since equal
-    scores are told apart by `content_hash`, and halve the time.
+    axis, whatever the patch size (Karp & Rabin 1987). 32 bits suffice for the rows, since
+    `content_hash` breaks ties, and halve the time.
 
     Args:
         field: integers ``[..., H, W]``.
@@ -93,7 +93,7 @@ def _column_weights(height: int, rows: int, device: torch.device) -> tuple[Tenso
 
 
 def _powers(base: int, count: int, device: torch.device) -> Tensor:
-    """The first powers modulo 2^64, by doubling: branches of a graph can hold no list of values."""
+    """The first powers modulo 2^64, by doubling: graph branches cannot hold lists of values."""
     powers, done = torch.ones(1, dtype=torch.int64, device=device), 1
     while done < count:
         powers = torch.cat([powers, powers * signed(pow(base, done, _MODULUS))])
@@ -102,10 +102,10 @@ def _powers(base: int, count: int, device: torch.device) -> Tensor:
 
 
 def content_hash(pixels: Tensor, size: Size) -> Tensor:
-    """Hash of all that is in a crop, channels apart: orders crops of equal score by content.
+    """Hash of all pixels of a crop, channel by channel: orders crops of equal score by content.
 
     Slower and stronger than `rolling_hash`: neighbouring blocks are joined by doubling with a
-    `mix` at every step, so that regular patterns (Thue-Morse tilings, say) do not collide.
+    `mix` at every step, so that regular patterns (such as Thue-Morse tilings) do not collide.
 
     Args:
         pixels: integer image ``[..., C, H, W]``.

@@ -41,7 +41,7 @@ def as_pixels(images: Images) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def as_tensor(images: Images) -> Tensor:
-    """Tensors as they are, a PIL image and arrays as tensors ``[..., C, H, W]``."""
+    """Tensors unchanged, a PIL image and arrays as tensors ``[..., C, H, W]``."""
     if isinstance(images, Tensor):
         return images
     if isinstance(images, PIL.Image.Image):
@@ -60,7 +60,7 @@ def as_plain(images: Tensor) -> Tensor:
 
 
 def _without_subclass(images: Tensor) -> Tensor:
-    """Scores look at the values of any subclass but those that stand for others in a tracer."""
+    """Scores see the values of any subclass, except those that stand for others in a tracer."""
     if type(images) is Tensor or type(images).__torch_dispatch__ != Tensor.__torch_dispatch__:
         return images
     return images.as_subclass(Tensor)
@@ -109,10 +109,10 @@ def to_pil(tensor: Tensor, like: PIL.Image.Image) -> PIL.Image.Image:
 def resize_pil(
     image: PIL.Image.Image, size: Sequence[int], interpolation: InterpolationMode
 ) -> PIL.Image.Image:
-    """The image at another size, as `v2.Resize` makes it; of a palette its colours.
+    """The image at another size, as `v2.Resize` makes it; a palette as its colours.
 
-    Filters overshoot: what Pillow does not clamp by itself stays within 16 bits if it was. Only to
-    the nearest pixel do palettes and single bits stay what they are.
+    Filters overshoot: what Pillow does not clamp is kept within 16 bits if it was before. Palettes
+    and single bits are kept only when resizing to the nearest pixel.
     """
     if interpolation in (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT):
         nearest: PIL.Image.Image = F.resize(image, list(size), InterpolationMode.NEAREST)
@@ -133,7 +133,7 @@ def resize_pil(
 def from_array(array: np.ndarray) -> Tensor:
     """An array ``[..., H, W, C]``, or ``[H, W]`` of greys, as a tensor ``[..., C, H, W]``.
 
-    Memory is shared where PyTorch can: not if it is read-only, reversed, or in another byte order.
+    Memory is shared where PyTorch can: not if it is read-only, reversed, or byte-swapped.
     """
     if array.dtype == object or array.ndim < 2:
         raise TypeError(

@@ -24,7 +24,7 @@ def patch_map(pixels: Tensor, t: Size, level: Level, cyclic: bool) -> Tensor:
     flat = pixels.flatten(0, 1)
     height, width = flat.shape[-2:]
     positions = (height, width) if cyclic else (height - t[0] + 1, width - t[1] + 1)
-    if is_empty(flat):  # no score is asked about no image: Fourier transforms may refuse
+    if is_empty(flat):  # Fourier transforms may refuse an empty batch
         return flat.new_zeros((flat.shape[0], *positions), dtype=torch.int64)
     if native.applies(level.kernel, flat, t):
         scores = native.patch_map(level.kernel, flat, t, cyclic=cyclic)
@@ -47,12 +47,12 @@ def _sum_of_frames(scores: Tensor, pixels: Tensor) -> Tensor:
 
 
 def deciding_levels(levels: Sequence[Level], decided: Tensor) -> Iterator[tuple[int, Level]]:
-    """The levels and their numbers, in turn, until all is decided: by the first with a maximum.
+    """The levels and their numbers, until each image is decided: by its first level with a maximum.
 
     Args:
         levels: as `complete_levels` gives them: the last one always has a maximum.
-        decided: zeros, one for each image or window. Whoever iterates sets to another number those
-            zeros where the level `has_maximum`, and leaves the others as they are.
+        decided: zeros, one for each image or window. The caller sets those zeros to another number
+            where the level `has_maximum`, and leaves the others unchanged.
     """
     for number, level in enumerate(levels):
         yield number, level
@@ -66,7 +66,7 @@ def has_maximum(top: Tensor, nms: bool) -> Tensor:
 
 
 def candidates(scores: Tensor, nms: bool) -> Tensor:
-    """The scores that may win; with `nms` all but the local maxima away from the edge are lowest.
+    """The scores that may win; with `nms` all are lowest but the local maxima away from the edge.
 
     A maximum is at least as large as its eight neighbours: plateaus keep their candidates.
     """

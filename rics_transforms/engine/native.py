@@ -1,7 +1,7 @@
 """Compiled code for plain tensors on a CPU: bit-identical to PyTorch, and faster.
 
 `_native.c` has the built-in scores of uint8 images, from the first byte to the best patch without
-leaving the cache, the reading of floats, and the crop. It is built where a C compiler is at hand
+leaving the cache, the conversion of floats, and the crop. It is built if a C compiler is available
 when the package is installed; without it, and for every other input (wider pixels, other devices,
 graphs), the formulations in `exact`, `hashing`, `selection` and `crop` compute the same.
 """
@@ -44,7 +44,7 @@ _PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about s
 
 
 class Kernel(NamedTuple):
-    """Which patch function, and its parameters besides the size of the patch.
+    """Which patch function, and its parameters apart from the size of the patch.
 
     "hash": the rolling hash; "hat", "saliency": a Mexican hat of this span and shape over channel
     sums, over their edges; "separable": ``u(y) g(x) + g(y) u(x)``, where u and g are
@@ -80,7 +80,7 @@ def integer_image(images: Tensor) -> Tensor:
 
 
 def copies(images: Tensor) -> bool:
-    """Whether `crop` can copy from these images: contiguous ones, without gradients to follow."""
+    """Whether `crop` can copy from these images: contiguous ones that need no gradients."""
     return _is_dense(images) and not (images.requires_grad and torch.is_grad_enabled())
 
 
@@ -160,7 +160,7 @@ def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kern
 def patch_map(kernel: Kernel, pixels: Tensor, size: Size, *, cyclic: bool) -> Tensor:
     """Scores of all patches of uint8 images ``[B, C, H, W]``, as the level's `patch_map` gives.
 
-    On the torus patches go on at the opposite border: a score for every pixel.
+    On the torus patches wrap around: there is a score for every pixel.
     """
     rows, columns = pixels.shape[-2:]
     if not cyclic:
@@ -222,7 +222,7 @@ def _run(
 def _address(
     tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], *, dense: bool = True
 ) -> int:
-    """Where a tensor lies, if it is what the compiled code takes it for, which looks no further."""
+    """The address of a tensor, if it is what the compiled code expects: C does not check."""
     if (
         tensor.dtype != dtype
         or tuple(tensor.shape) != tuple(shape)
@@ -251,7 +251,7 @@ def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
 def _started(
     pool: ThreadPoolExecutor, work: Callable[[int, int], _R], bounds: tuple[int, int]
 ) -> Callable[[], _R]:
-    """What gives the result: of another thread, or of this one while the interpreter shuts down."""
+    """Gives the result of another thread, or of this one while the interpreter shuts down."""
     try:
         return pool.submit(work, *bounds).result
     except RuntimeError:

@@ -2,8 +2,8 @@
 
 Around each local maximum a quadratic surface is fitted to the 3 x 3 scores: its gradient by central
 differences, its Hessian with the mixed term. The surface's own maximum says by what fraction of a
-pixel the peak lies beside the centre, and how high it is. All of it is integer arithmetic, so that
-equal scores give equal peaks on any machine.
+pixel the peak is off the centre, and how high it is. All of it is integer arithmetic, so that equal
+scores give equal peaks on any machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rics_transforms.engine.geometry import UNIT
 from rics_transforms.engine.maps import lowest
 
 REACH = 38
-"""A peak lies at most so many parts beside its highest score, 0.6 px: further off, the nine scores
-would not be those of one smooth peak."""
+"""How far a peak may lie from its highest score, 0.6 px: further off, the nine scores would not be
+those of one smooth peak."""
 
 BITS = 20
 """Of the differences between scores, so that products of them fit into 64 bits."""
@@ -45,7 +45,7 @@ def find_peaks(scores: Tensor, *, cyclic: bool) -> Peaks:
 
     Args:
         scores: integers of magnitude below 2^53.
-        cyclic: whether the map goes on at the opposite border.
+        cyclic: whether the map wraps around.
 
     Example:
         >>> scores = torch.tensor([[0, 0, 0, 0], [0, 60, 80, 0], [0, 0, 0, 0]])
@@ -87,7 +87,7 @@ def _peaks(scores: Tensor) -> Peaks:
 
 
 def fit(around: Sequence[Tensor]) -> Peaks:
-    """The peak of the quadratic surface through 3 x 3 scores, of which the middle one is highest.
+    """The peak of the quadratic surface through 3 x 3 scores, the middle one of which is highest.
 
     Where that surface has no single maximum (a saddle, a ridge across the axes), each axis is
     fitted by itself; along an axis on which the scores do not fall the peak is at the centre.

@@ -1,7 +1,7 @@
 """Cut crops at fractions of a pixel: by Lanczos taps along each axis, in fixed point.
 
-Integers stay integers: bytes are resampled down the columns into 1/4 grey level, then across the
-rows, and rounded to the nearest; a place on the grid copies the pixels. Floats have the same taps,
+Integers stay integers: bytes are resampled down the columns into 1/4 grey levels, then across the
+rows, and rounded to the nearest; a place on the grid copies the pixels. Floats use the same taps,
 and gradients flow through them. In the plane ten taps are enough for a network to see the same; a
 torus has no border that longer ones could leave, and 32 come close to the Fourier shift theorem.
 """
@@ -23,7 +23,7 @@ from rics_transforms.engine.geometry import UNIT
 from rics_transforms.engine.tracing import cached, can_branch_on
 
 LOBES, TORUS_LOBES = 5, 16
-"""Pixels that the Lanczos kernel reaches to each side, in the plane and on a torus."""
+"""How many pixels the Lanczos kernel reaches to each side, in the plane and on a torus."""
 
 ONE = 2**12
 """The sum of the taps."""
@@ -51,10 +51,10 @@ def _sinc(x: float) -> float:
 TAPS, TORUS_TAPS = _taps(LOBES), _taps(TORUS_LOBES)
 """The weights of the nearest pixels, in 1/4096, for every 1/64 px: ten in the plane, 32 on a torus.
 
-Lanczos' kernel ``sinc(x) sinc(x / lobes)`` (Duchon 1979), scaled to sum to one. What rounding
-leaves goes to the largest weight, half to each of two: flat images stay flat, and mirrored ones
+The Lanczos kernel ``sinc(x) sinc(x / lobes)`` (Duchon 1979), scaled to sum to one. What rounding
+leaves goes to the largest weight, or half to each of two: flat images stay flat, and mirrored ones
 mirrored. Below 0.8 of the highest frequency the longer taps differ from an exact shift by at most
-0.6 %, of which rounding makes 0.1.
+0.6 %, of which rounding accounts for 0.1.
 """
 
 _PACKED, _TORUS_PACKED = (array("h", chain(*taps)).tobytes() for taps in (TAPS, TORUS_TAPS))
@@ -65,14 +65,14 @@ def resample(
 ) -> Tensor:
     """The crop of each image at its place between the pixels.
 
-    The taps reach up to five pixels over the crop, and where that leaves the image, its border is
-    repeated. With `cyclic` they reach 16, and the image goes on at the opposite border.
+    The taps reach up to five pixels beyond the crop, and where that leaves the image, its border is
+    repeated. With `cyclic` they reach 16, and the image wraps around.
 
     Args:
         images: ``[B, ..., H, W]`` of any real dtype.
         places: int64 ``[B, 2]``: (top, left) in 1/64 px.
         size: ``(h, w)``, at most ``(H, W)``.
-        cyclic: whether a crop that reaches the border goes on at the opposite one.
+        cyclic: whether a crop that reaches the border continues at the opposite one.
         selected: whether `select` chose the places in these very images; others are validated.
 
     Returns:
@@ -80,7 +80,7 @@ def resample(
         their dtype.
 
     Raises:
-        ValueError: for another number of places, or a crop that reaches over the border by more
+        ValueError: for another number of places, or a crop that reaches beyond the border by more
             than half a pixel, on a torus by more than the image.
 
     Example:
@@ -159,7 +159,7 @@ def _as_narrow(levels: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _surroundings(images: Tensor, whole: Tensor, size: Size, taps: int, cyclic: bool) -> Tensor:
-    """The crops at whole places with what so many taps reach: `taps` - 1 rows and columns more."""
+    """The crops at whole places with all that the taps reach: `taps` - 1 more rows and columns."""
     height, width = images.shape[-2:]
     lines = []
     for axis, (side, length) in enumerate(zip(size, (height, width), strict=True)):

@@ -49,10 +49,10 @@ class Level(NamedTuple):
 
 
 class Score:
-    """What selection asks of a score. Subclass it, or decorate a function: `register_score`."""
+    """What selection needs from a score. Subclass it, or decorate a function: `register_score`."""
 
     def levels(self, size: Size) -> tuple[Level, ...]:
-        """The levels for patches of ``size = (h, w)``, in the order in which they are asked."""
+        """The levels for patches of ``size = (h, w)``, in the order in which they are tried."""
         raise NotImplementedError
 
     def order_for(self, n: Size, k: Size) -> Size:
@@ -66,13 +66,13 @@ class Score:
 
 
 def complete_levels(score: Score, size: Size) -> tuple[Level, ...]:
-    """A score's levels, closed by the hash where the last of them may find no maximum."""
+    """A score's levels, followed by the hash if the last of them may find no maximum."""
     levels = score.levels(size)
     return levels if levels and not levels[-1].nms else (*levels, HASH)
 
 
 def require_smooth(score: Score, subpixel: bool) -> Score:
-    """The score; raise if it cannot say where crops lie between the pixels, and is asked to.
+    """The score; raise if crops shall lie between the pixels, and it cannot say where.
 
     Raises:
         TypeError: unless `subpixel` is a bool.
@@ -109,11 +109,11 @@ def register_score(name: str, *, nms: bool = False) -> Callable[[_T], _T]:
     image ``[..., C, H, W]`` (uint8 or int32) to int32 or int64 values above the lowest of their
     dtype, one per crop of ``size = (h, w)``: shape ``[..., H - h + 1, W - w + 1]``, each a function
     of the pixels of its crop alone. Use integers throughout (`rics_transforms.engine.exact` has the
-    building blocks): sums in floating point depend on where the crop lies, and with them the
-    guarantee is lost.
+    building blocks): sums in floating point depend on where the crop lies, which would void the
+    guarantee.
 
     Raises:
-        ValueError: if the name is taken or has a colon, behind which options would follow.
+        ValueError: if the name is taken or has a colon, after which options would follow.
 
     Example:
         The crop with the largest sum of pixels, in a single function:
@@ -171,7 +171,7 @@ but got 'latice'; did you mean 'lattice'?
     """
     if isinstance(name, Score):
         if options:
-            raise TypeError(f"Expected no options beside {name!r}, but got {sorted(options)}.")
+            raise TypeError(f"Expected no options with {name!r}, but got {sorted(options)}.")
         return name
     plain, written = parse_options("score", name)
     return make("score", plain, {**written, **options}, _SCORES)
@@ -281,7 +281,7 @@ class Lattice(Score):
     Args:
         order: j, or (j_y, j_x). Default: the largest with patches of 16 px or more.
         patch: the patch score. "mexican_hat": response to blobs, which survives noise,
-            re-encoding and sub-pixel shifts; "saliency": the same over gradients; "hash":
+            re-encoding and sub-pixel shifts; "saliency": the same for gradients; "hash":
             pseudo-random by construction, for exact copies only.
         sigma: width of the Mexican hat in pixels; by default it fills the patch (about t / 7).
 
@@ -299,7 +299,7 @@ class Lattice(Score):
     sigma: float | None = None
 
     shape: ClassVar[HatShape] = (
-        HAT_SHAPE  # no option: `benchmarks/tune.py` has others in a subclass
+        HAT_SHAPE  # not an option: `benchmarks/tune.py` sets it in a subclass
     )
 
     def __post_init__(self) -> None:
@@ -354,8 +354,9 @@ class Hash(Score):
 class Random(Score):
     """RICS-rand of the paper: correlation with a fixed Gaussian filter, then a modulo.
 
-    The filter is made by integer arithmetic from the seed, so it is the same everywhere. Without
-    the modulo the scores of neighbouring crops would be correlated, and the guarantee lost.
+    The filter is computed from the seed in integer arithmetic, so it is the same everywhere.
+    Without the modulo the scores of neighbouring crops would be correlated, which would void the
+    guarantee.
 
     Args:
         seed: of the filter; any int from 0 to 2^32 - 1.
@@ -431,10 +432,10 @@ class MexicanHat(Score):
     """RICS-MH of the paper: a Mexican hat over the whole crop, from coarse to fine.
 
     The crop must be a local maximum of ``(1 - r^2 / 2 s^2) exp(-r^2 / 2 s^2)``, not at the edge.
-    Where a scale s has none, the next one decides; the final fallback is the hash, which alone
-    decides between crops under 3 px. Not pseudo-random: on photographs it keeps about as many crops
-    as Theorem 1 says for k = 140 of n = 224, and far fewer where m = n - k + 1 is small, since the
-    coarse scales then seldom have a maximum away from the edge.
+    Where a scale s has none, the next one decides; the final fallback is the hash, the only level
+    for crops under 3 px. Not pseudo-random: on photographs it keeps about as many crops as Theorem
+    1 says for k = 140 of n = 224, and far fewer where m = n - k + 1 is small, since the coarse
+    scales then seldom have a maximum away from the edge.
 
     Args:
         sigma: the scales, coarsest first, or a single one, of at least 0.1 pixels. Default: 50, 20
@@ -533,8 +534,8 @@ class Saliency(Score):
 
     A Mexican hat as wide as the crop (sigma about k / 7) over the magnitude of the gradient, taken
     between the crop's own pixels only; local maxima away from the edge, else the hash. Not
-    pseudo-random: the bounds are no guarantee for it, though more crops of photographs are kept
-    than they say, since what is salient is seldom at the edge.
+    pseudo-random: the bounds do not hold for it, though photographs keep more crops than they say,
+    since salient content is seldom at the edge.
 
     Args:
         sigma: width of the Mexican hat in pixels; by default it fills the crop.

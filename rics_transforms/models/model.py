@@ -66,8 +66,8 @@ class Model:
     """A model with everything needed to run it on images: ``model(images) -> Output``.
 
     A `torch.nn.Module` is moved to the device and put into eval mode, in place and once; its
-    parameters stay as they are. It runs under `torch.inference_mode` and draws no random numbers.
-    The composition of a batch may change the last bits of an output, but nothing else.
+    parameters stay unchanged. It runs under `torch.inference_mode` and draws no random numbers. The
+    composition of a batch may change the last bits of an output, but nothing else.
 
     Attributes:
         net: a `torch.nn.Module`, or any callable, on ``[B, C, h, w]``.
@@ -76,11 +76,11 @@ class Model:
             embeddings)``, one of which may be None, or a mapping with the keys "logits" and
             "embeddings", one of which may be missing. Default: ``net(inputs)``.
         preprocess: makes the input of `net` from images, uint8 or floating point in [0, 1], on the
-            device: see `Preprocess`. Default: none, `net` gets the images as they are.
+            device: see `Preprocess`. Default: none, `net` gets the images unchanged.
         layer: name of a module of `net` whose (last) output becomes `Output.features`.
         device: where it runs.
-        autocast: dtype that `net` computes in where PyTorch thinks it safe, such as
-            `torch.bfloat16`. The preprocessing never does.
+        autocast: dtype in which `net` computes where PyTorch considers it safe, such as
+            `torch.bfloat16`. It never applies to the preprocessing.
         batch_size: number of images that run at once.
 
     Raises:
@@ -119,7 +119,7 @@ class Model:
         Raises:
             TypeError: for images or outputs that are not tensors, or images of another dtype.
             ValueError: for images of another shape; for outputs of a shape other than ``[B, K]``,
-                with NaN or infinity, or with another K for other images.
+                with NaN or infinity, or with a K that differs between images.
 
         Example:
             >>> model = as_model(lambda images: images.float().mean((2, 3)))
@@ -253,7 +253,7 @@ def _imported(path: str, spec: str) -> Any:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise  # the module exists, but something that it imports does not
+            raise  # the module exists, but something it imports does not
         raise ValueError(
             f"Expected a module {path!r}, installed or in {Path.cwd()}, for {spec!r}, "
             "but found none."
@@ -265,7 +265,7 @@ def _needs_no_arguments(model: Any) -> bool:
         return False
     try:
         inspect.signature(model).bind()
-    except (TypeError, ValueError):  # it needs some; it does not tell
+    except (TypeError, ValueError):  # it needs some, or does not say
         return False
     return True
 

@@ -100,7 +100,7 @@ def timm_network(name: str, weights: str | Path | None) -> Network:
 
 
 def timm_forward(net: Any, inputs: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Logits, unless the net was made for embeddings only, and embeddings, from one pass."""
+    """Logits, unless the net was built for embeddings only, and embeddings, from one pass."""
     features = net.forward_features(inputs)
     embeddings = net.forward_head(features, pre_logits=True)
     return net.forward_head(features) if net.num_classes else None, embeddings
@@ -154,7 +154,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     read = _reader(path)
     try:
         state = read(path)
-    except Exception as error:  # each format has its own kinds
+    except Exception as error:  # each format has its own kinds of error
         raise ValueError(
             f"Expected `weights` to be a .safetensors file or a state_dict, but could not read "
             f"{path}: {first_line(error)}"
@@ -187,7 +187,7 @@ def _with_weights(
         return net
     try:
         return build()
-    except Exception as error:  # each library, protocol and proxy has its own kinds
+    except Exception as error:  # each library, protocol and proxy has its own kinds of error
         raise OSError(
             f"Expected to get the pretrained weights of {spec}, but failed ({first_line(error)}). "
             "Without a connection, give a file: `weights`, or --weights FILE."

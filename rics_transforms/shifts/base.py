@@ -77,7 +77,7 @@ class Shift(ABC):
         return middle(scene, n)
 
     def deltas(self, asked: Sequence[int]) -> tuple[int, ...]:
-        """The largest moves that get rows of their own, of those asked for.
+        """Those of the requested largest moves that get rows of their own.
 
         Empty if moves are not ordered by size: then one row covers all of them.
         """
@@ -97,7 +97,7 @@ class Shift(ABC):
         return None
 
     def views(self, scene: Tensor, n: Size, rng: np.random.Generator) -> Iterator[Tensor]:
-        """One view per move, in the order of the moves, each made when it is asked for.
+        """One view per move, in the order of the moves, each made on demand.
 
         Args:
             scene: uint8 ``[C, H, W]``, at least as large as `room`.
@@ -142,7 +142,7 @@ def store_samples(shift: Any, most: int) -> None:
 
 
 def sample(items: list[_T], count: int | None, seed: int) -> list[_T]:
-    """Draw `count` items at random without replacement, in their order; all of them if None."""
+    """Draw `count` items at random without replacement, kept in order; all of them if None."""
     if count is None:
         return items
     chosen = np.random.default_rng(seed).choice(len(items), count, replace=False)

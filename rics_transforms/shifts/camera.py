@@ -23,7 +23,7 @@ class Camera(Shift):
 
     The scene has `factor` times the resolution of the views. A pixel of a view is the mean of the
     factor x factor pixels of the scene that its area covers, see `exposed`; a move by ``1 /
-    factor`` is one pixel of the scene. Offsets are all (dy, dx) within `delta`, in these steps; the
+    factor`` is one pixel of the scene. Offsets are all (dy, dx) within `delta`, in such steps; the
     reference comes first, the others in raster order.
 
     Args:
@@ -35,8 +35,8 @@ class Camera(Shift):
         then: a `Disturbance` of every view but the reference, or its text, as `get_disturbance`
             reads it: noise and encoding come after the sensor. The clean reference comes first,
             followed by all views, disturbed, the unmoved one first: one view more.
-        steps: these offsets alone, pairs of ints (down, right) in steps of ``1 / factor``, within
-            `delta`, instead of all; they follow the reference. Not together with `samples`.
+        steps: only these offsets, pairs of ints (down, right) in steps of ``1 / factor``, within
+            `delta`; they follow the reference. Not together with `samples`.
 
     Raises:
         TypeError: for numbers that are not ints.
@@ -141,8 +141,8 @@ def exposed(scene: Tensor, factor: int) -> Tensor:
         factor: how many pixels of the scene a pixel of the sensor is high and wide.
 
     Returns:
-        uint8 ``[C, H // factor, W // factor]``, rounded, halves up; what is left of the scene below
-        and on the right is not seen.
+        uint8 ``[C, H // factor, W // factor]``, rounded, halves up; the remainder of the scene
+        below and on the right is not seen.
 
     Example:
         >>> exposed(torch.tensor([[[0, 1, 9], [0, 1, 9]]], dtype=torch.uint8), 2)

@@ -21,7 +21,7 @@ from rics_transforms.shifts.base import Move, Shift, cut, size_of
 from rics_transforms.shifts.disturbances import resized
 
 FALLOFF = 4
-"""`inpainted` weights a pixel by its distance to the power of minus this."""
+"""`inpainted` weights a pixel by its distance to the power of minus this number."""
 
 
 # --- the shifts -----------------------------------------------------------------------------------
@@ -32,8 +32,8 @@ class ShiftedCrop(Shift):
     """Two views: a random square of the scene, resized, and the same moved by (1, 1) scene pixels.
 
     The area of the square is drawn uniformly from 8 % to 100 % of the scene's, as far as a square
-    of that size fits and can still move; in a scene too long for 8 %, the largest one is taken. Its
-    place is drawn uniformly, too. It is resized by `resized`.
+    of that size fits and can still move; in a scene too long for 8 %, the largest square is taken.
+    Its place is drawn uniformly, too. It is resized by `resized`.
 
     Source: Azulay & Weiss 2019, section 2, "crop"; the distribution is that of Szegedy et al. 2015,
     its aspect ratio fixed at 1.

@@ -79,7 +79,7 @@ class Grid(Shift):
 
     Args:
         kind: "integer", "half" or "fractional".
-        samples: number of moves besides the reference, drawn from the grid without replacement, the
+        samples: number of moves after the reference, drawn from the grid without replacement, the
             same for every scene. Default: all.
         seed: of the drawing.
 

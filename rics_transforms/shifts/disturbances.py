@@ -144,7 +144,7 @@ def resized(image: Tensor, size: Size) -> Tensor:
         size: ``(height, width)``.
 
     Returns:
-        uint8 ``[C, height, width]``, each channel resized by itself.
+        uint8 ``[C, height, width]``, each channel resized separately.
     """
     planes = (F.to_pil_image(plane) for plane in image[:, None])
     turned = size[1], size[0]
@@ -172,7 +172,7 @@ def list_disturbances() -> list[str]:
 
 
 def as_disturbance(then: Disturbance | str | None) -> Disturbance | None:
-    """A disturbance as it is, or by its text; None stays None.
+    """A disturbance, or the one that a text names; None stays None.
 
     Raises:
         TypeError: for anything else.

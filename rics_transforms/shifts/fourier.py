@@ -13,10 +13,10 @@ def fourier_shift(image: Tensor, move: tuple[float, float]) -> Tensor:
 
     The image is read as samples of the smoothest periodic function through them (its trigonometric
     interpolation), which is moved and sampled again. Along an axis whose move is whole this is
-    `Tensor.roll`, bit for bit. Along an axis of odd length moves add up, up to rounding errors; of
-    even length they do where nothing oscillates from pixel to pixel, at the Nyquist frequency: its
-    wave has only one phase there, and is multiplied by the cosine of the move, which keeps the
-    result real.
+    `Tensor.roll`, bit for bit. Along an axis of odd length moves add up, except for rounding
+    errors; along one of even length only where nothing oscillates from pixel to pixel, at the
+    Nyquist frequency: such a wave has only one phase, and is multiplied by the cosine of the move,
+    which keeps the result real.
 
     Args:
         image: ``[..., H, W]``, float64 or float32; for whole moves any dtype.

@@ -24,7 +24,7 @@ class Trim(Shift):
     The views have the sizes of the scenes, whatever these are, so the transform has to be a whole
     chain: `RICSResizedCrop`, or a resize and a crop. The whole scene comes first, then the copies:
     each has lost from 0 to `most` rows above and below, and columns on the left and right, drawn
-    uniformly from all such trims but none at all, all different, the same for every scene.
+    uniformly from all such trims except the empty one, all different, the same for every scene.
 
     Args:
         most: largest number of rows or columns that one side loses.
@@ -57,7 +57,7 @@ class Trim(Shift):
         object.__setattr__(self, "then", as_disturbance(self.then))
         if isinstance(self.then, Disturbance) and self.then.margin:
             raise ValueError(
-                "Expected `then` to need no pixels around its view, of which trims leave none, but "
+                "Expected `then` to need no pixels around its view, which trims do not leave, but "
                 f"got {self.then!r}."
             )
 

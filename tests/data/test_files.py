@@ -145,7 +145,7 @@ def test_whatever_a_decoder_raises_is_a_reason(
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for path in (tmp_path / "a.png", tmp_path):
-        with pytest.raises(Unreadable, match="is no regular file"):
+        with pytest.raises(Unreadable, match="is not a regular file"):
             open_image(path)
 
 
