@@ -6,7 +6,7 @@ from rics_transforms._extras import require_command
 
 
 def main() -> None:
-    """Run `rics`; without the extra `cli`, say what to install and end with exit code 2."""
+    """Run `rics`; without the extra `cli`, say what to install and exit with code 2."""
     try:
         require_command()
     except ModuleNotFoundError as error:

@@ -46,8 +46,8 @@ def bound(
     """What RICS guarantees for images of N and crops of K pixels.
 
     Robustness is the probability that no shift within delta changes the crop (Theorem 1 for the
-    paper's rule, Theorem 3 for the lattice, and what no rule can exceed); consistency that one
-    given shift does not (Eq. 4).
+    paper's rule, Theorem 3 for the lattice, and what no rule can exceed); consistency is the
+    probability that one given shift does not (Eq. 4).
     """
     if (k is None) == (target is None):
         raise click.UsageError("Give either --k or --target.")

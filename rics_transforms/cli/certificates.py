@@ -1,4 +1,4 @@
-"""`rics certify`: which images keep their crop under every shift, and which probably do."""
+"""`rics certify`: which images keep their crop under every shift, for sure or probably."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def certify(
     plus twice delta; without PATH, tiles of the photographs that ship with scikit-image.
     Certificates are exact and hold for every model. Stability is the probability of the same from
     the middle window alone, as a deployed model sees it; it is not known with --subpixel, where
-    shifts are of whole pixels all the same.
+    shifts are still of whole pixels.
     """
     from rics_transforms import RICSCrop
     from rics_transforms.verification.table import no_robustness
@@ -96,7 +96,7 @@ def _show_csv(rows: list[dict[str, Any]]) -> None:
     table.writerows(rows)
     if sys.stdout.isatty():
         click.echo("\n".join(map(printable, text.getvalue().splitlines())))
-    else:  # every name as it is, bytes that are not UTF-8 too
+    else:  # names unchanged, even with bytes that are not UTF-8
         click.echo(text.getvalue().encode("utf-8", "surrogateescape"), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""`rics crop`: the crops of images, in a folder."""
+"""`rics crop`: write the crops of images to a folder."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 def crop(sources: tuple[Path, ...], target: Path, as_json: bool, **options: Any) -> None:
     """Crop images into the folder OUT: those in the folder IN and in the folders in it, or files.
 
-    a/b.jpg becomes a/b.jpg.png: upright (EXIF), with its colour mode and ICC profile, without other
-    metadata, of several frames the first. What the format cannot hold without loss (CMYK in PNG,
-    grey in WebP) becomes PNG or else TIFF. In folders, files are images by their suffix, and hidden
-    ones are left out. OUT/origins.csv says where each crop lies, in pixels of the upright, resized
-    image, with --resized of the stored one; with --subpixel in multiples of 1/64.
+    a/b.jpg becomes a/b.jpg.png: upright (EXIF), with its colour mode and ICC profile but no other
+    metadata, the first of several frames. What the format cannot hold without loss (CMYK in PNG,
+    grey in WebP) becomes PNG or else TIFF. In folders, the suffix tells which files are images, and
+    hidden ones are left out. OUT/origins.csv says where each crop lies, in pixels of the upright,
+    resized image (with --resized, of the stored one), in multiples of 1/64 with --subpixel.
 
-    Run the same command again to go on after an interruption: what is done is skipped. Exit code 1
-    if there are images that could not be cropped.
+    Run the same command again to resume after an interruption: finished crops are skipped. Exit
+    code 1 if there are images that could not be cropped.
     """
     from concurrent.futures import BrokenExecutor
 
@@ -86,7 +86,7 @@ def _print_crops(report: FolderReport) -> None:
 
 
 def _show_crops(report: FolderReport, target: Path) -> None:
-    anew = f" ({report.renewed} made anew: their images have changed)" if report.renewed else ""
+    anew = f" ({report.renewed} made again: their images have changed)" if report.renewed else ""
     done = f"{len(report.written)} written, {report.skipped} there already{anew}"
     click.echo(one_line(f"Crops in {target}: {done}, {len(report.failures)} failed."))
     suffixes = [origin.crop.rpartition(".")[2] for origin in report.written]

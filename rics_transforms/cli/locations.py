@@ -48,9 +48,9 @@ def locate(
     """Say where the crop of each IMAGE begins: row and column of its first pixel, from 0.
 
     An IMAGE is a file, or a folder of them. Origins are in pixels of the upright (EXIF), resized
-    image, as in the origins.csv of `rics crop`, with --subpixel in multiples of 1/64. With
-    --resized also how high and wide the crop is in the stored image. Exit code 1 if an image could
-    not be read.
+    image, as in the origins.csv of `rics crop`, in multiples of 1/64 with --subpixel. With
+    --resized, also says how high and wide the crop is in the stored image. Exit code 1 if an image
+    could not be read.
     """
     from rics_transforms.data.sources import find_sources
     from rics_transforms.folder import recipe_of

@@ -41,20 +41,20 @@ class UserError(click.ClickException):
 
 
 class Interrupted(click.ClickException):
-    """What Ctrl-C leaves, and how to go on; exit code 130, as of other programs."""
+    """What Ctrl-C leaves, and how to resume; exit code 130, as in other programs."""
 
     exit_code = 130
 
     def __init__(self, resumed: bool) -> None:
-        more = "; what is done is kept: run the same command again to go on" if resumed else ""
+        more = "; finished work is kept: run the same command again to resume" if resumed else ""
         super().__init__(f"interrupted{more}.")
 
 
-_RESUMED = frozenset({"crop", "verify"})  # commands that go on where they stopped
+_RESUMED = frozenset({"crop", "verify"})  # commands that resume where they stopped
 
 
 def _told(error: Exception) -> str:
-    """An error in words: of the system's, the file and the reason instead of a number."""
+    """An error in words; for one of the system, the file and the reason instead of a number."""
     if isinstance(error, OSError) and error.strerror:
         names = [repr(os.fsdecode(x)) for x in (error.filename, error.filename2) if x is not None]
         return ": ".join([" to ".join(names), error.strerror] if names else [error.strerror])
@@ -187,9 +187,9 @@ deltas = click.option(
 
 
 def window_for(k: Pair) -> Pair:
-    """The window for a crop where none was asked for: 8/7 of it, as 256 px are of 224.
+    """The default window for a crop: 8/7 of it, as 256 px are of 224.
 
-    It is larger than every crop, so that there are places to choose from.
+    It is larger than any crop, so that there are places to choose from.
     """
     height, width = (-(-8 * side // 7) for side in k)
     return height, width
@@ -201,7 +201,7 @@ def window_for(k: Pair) -> Pair:
 def scenes_of(paths: Sequence[Path], side: int | None, max_pixels: int, factor: int = 1) -> Scenes:
     """The scenes of folders and image files; without any, those that ship with scikit-image.
 
-    The latter are cut at the resolution of the views, `factor` times coarser than the scenes.
+    The photographs are cut at the resolution of the views, `factor` times coarser than the scenes.
     Without a side, images stay whole.
     """
     from rics_transforms.data import photos
@@ -226,7 +226,7 @@ def print_unreadable(unreadable: Mapping[str, str]) -> None:
 def one_thread() -> Iterator[None]:
     """Leave PyTorch one thread: for many small images, sharing each costs more than it saves.
 
-    On a busy machine every operator waits for its slowest thread, longer than it computes.
+    On a busy machine every operator waits for its slowest thread for longer than it computes.
     """
     import torch
 
@@ -278,12 +278,12 @@ def show_table(title: str, headers: list[str], rows: list[list[str]]) -> None:
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))  # names are no markup
+        table.add_row(*(Text(printable(cell)) for cell in row))  # names are not markup
     print_table(table)
 
 
 def print_table(table: Table) -> None:
-    """Print as wide as the terminal, 120 columns in a file, and wider where words need it."""
+    """Print as wide as the terminal, 120 columns in a file, or wider where words need it."""
     from rich.console import Console
     from rich.measure import Measurement
 

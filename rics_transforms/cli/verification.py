@@ -84,14 +84,14 @@ RECORDS, BASELINE, CHAIN = "records.jsonl", "baseline.jsonl", "chain.jsonl"
 )
 @size_option(
     "--baseline",
-    "Also measure a plain centre crop of this size; of the size n: no crop at all. For trims: of "
+    "Also measure a plain centre crop of this size; with the size n: no crop at all. For trims: of "
     "images whose shorter side is resized to --n.",
 )
 @click.option(
     "--chain",
     metavar="SPEC",
-    help="Also measure a transform of yours, module:function, as --model takes models: all that "
-    "makes the input of the model from a view.",
+    help="Also measure a transform of yours, given as module:function like a --model: everything "
+    "from a view to the input of the model.",
 )
 @shared.max_pixels
 @click.option("--limit", type=click.IntRange(1), metavar="COUNT", help="At most this many scenes.")

@@ -36,7 +36,7 @@ _MEANINGS |= {(quantile.name, quantile.subject): quantile.meaning for quantile i
 def as_html(
     report: ShiftReport, scenes: Iterable[Any] | None = None, others: Sequence[ShiftReport] = ()
 ) -> str:
-    """A report as one page of HTML that needs nothing else: figures and styles are inside.
+    """A report as a self-contained HTML page, with its figures and styles inside.
 
     Args:
         report: what to show.
@@ -89,7 +89,7 @@ def save(
     scenes: Iterable[Any] | None = None,
     others: Sequence[ShiftReport] = (),
 ) -> Path:
-    """Write report.json and report.html into a directory, which is made if necessary.
+    """Write report.json and report.html into a directory, which is created if necessary.
 
     Args:
         report: what to write.

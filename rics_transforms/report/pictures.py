@@ -107,11 +107,11 @@ def _signed(dx: float) -> str:
     return f"{int(dx):+d} px".replace("-", "\u2212") if dx else "0 px"
 
 
-# --- the images that fare worst ------------------------------------------------------------------
+# --- the worst images ----------------------------------------------------------------------------
 
 
 def worst(report: ShiftReport) -> list[Record]:
-    """The images whose class (else crop) the fewest shifts keep, and one that always keeps it."""
+    """The images whose class (else crop) survives the fewest shifts, and one that keeps it."""
     if not report.settings.k or not all(record.places for record in report.records):
         return []
     order = sorted(report.records, key=_kept)

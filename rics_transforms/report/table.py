@@ -29,7 +29,7 @@ def named_reports(report: ShiftReport, others: Sequence[ShiftReport]) -> dict[st
 
 
 def conclude(report: ShiftReport, *others: ShiftReport) -> str:
-    """The result in a sentence, with that of the others; see `wording.conclusion`.
+    """The result in a sentence, with those of the others; see `wording.conclusion`.
 
     Raises:
         ValueError: if they are not on the same images.
@@ -43,7 +43,7 @@ def conclude(report: ShiftReport, *others: ShiftReport) -> str:
 def as_table(report: ShiftReport, *others: ShiftReport) -> Table:
     """The rows of a report as a `rich` table, in percent, with the values of other reports.
 
-    Its words are not broken: where they do not fit, the table is wider than its console.
+    Words are not broken: where they do not fit, the table is wider than its console.
 
     Args:
         report: what to show.

@@ -111,13 +111,13 @@ def headline(reports: Reports) -> list[str]:
 
 
 def kept(report: ShiftReport) -> str:
-    """What a crop does that counts as kept."""
+    """What makes a crop count as kept."""
     if not report.records[0].places:
         return "has exactly the same pixels"
     if is_fractional(report.records, report.settings):
         return (
             f"lies at the same place of the scene to {TOLERANCE} px along either axis; its pixels, "
-            "sampled anew, may differ"
+            "which are resampled, may differ"
         )
     return "is cut from exactly the same place of the scene"
 

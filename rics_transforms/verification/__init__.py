@@ -1,1 +1,1 @@
-"""Measure scenes as records, and sum records up as numbers with intervals and bounds."""
+"""Measure scenes as records, and summarise records as numbers with intervals and bounds."""

@@ -1,4 +1,4 @@
-"""Dataclasses as JSON: what is read has the types that the fields declare, or is an error."""
+"""Dataclasses as JSON: values read have the types that the fields declare, or raise an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def as_dataclass(cls: type[_T], content: dict[str, Any]) -> _T:
     """The object of a dataclass whose fields a JSON object holds, lists as tuples.
 
     Raises:
-        ValueError: for missing or other fields, or a value of another type than declared.
+        ValueError: for missing or unknown fields, or a value of another type than declared.
     """
     hints = get_type_hints(cls)
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has a type; a bool is no int, and a float is finite."""
+    """Whether a value has a type; a bool is not an int, and a float is finite."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind in (Union, UnionType):
         return any(_fits(value, option) for option in inner)

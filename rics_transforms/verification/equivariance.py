@@ -8,7 +8,7 @@ from torch import Tensor
 from rics_transforms.shifts.fourier import fourier_shift
 
 ROUNDING = 1e-6
-"""Share of a map's largest value below which differences may be the rounding errors of float32."""
+"""Share of a map's largest value below which differences may be rounding errors of float32."""
 
 
 def feature_difference(reference: Tensor, shifted: Tensor, move: tuple[float, float]) -> float:

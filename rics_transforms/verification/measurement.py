@@ -3,8 +3,8 @@
     scene -> views (shifts) -> inputs (transform) -> distinct inputs -> answers (model) -> record
 
 A measurement depends on its scene alone, never on other scenes or on how they are batched, so
-records can be made in any order, on any number of machines. Nearest neighbours take a pass over the
-images before that, which embeds the unshifted view of each: see `GalleryPass`.
+records can be made in any order, on any number of machines. Nearest neighbours need an earlier pass
+over the images, which embeds the unshifted view of each: see `GalleryPass`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class GalleryEntry(NamedTuple):
         label: its class.
         answer: the model's answer about the unshifted view, with an embedding.
         scene: a digest of its pixels.
-        places: where every view has its crop in the scene, int32 ``[V, 2]``, if the first pass has
-            found this out; a measurement of the same image need not find it out again.
+        places: where every view has its crop in the scene, int32 ``[V, 2]``, if the first pass
+            found it; a measurement of the same image need not compute it again.
     """
 
     id: str
@@ -58,9 +58,9 @@ class Gallery:
         labels: their classes.
         scenes: digests of their pixels.
         embeddings: float64 ``[N, d]``, each of length 1.
-        same_class: whether an image is compared with those of its own class alone.
+        same_class: whether an image is compared only with those of its own class.
         measured: the entries of images that are measured as well, by id, whose answers and places
-            are used again.
+            are reused.
     """
 
     ids: tuple[str, ...]
@@ -96,7 +96,7 @@ class Gallery:
         )
 
     def __str__(self) -> str:
-        """Number and fingerprint of its images: another gallery finds other neighbours."""
+        """Number and fingerprint of its images, since another gallery has other neighbours."""
         content = ascii((self.ids, self.labels, self.scenes)).encode()
         return f"{len(self.ids)} images, {crc32(content):08x}"
 
@@ -137,7 +137,7 @@ class View:
         input: what the model sees, ``[C, h, w]``.
         place: (top, left) of the crop in the scene, see `Record.places`; None if places cannot be
             compared.
-        roll: by how much the first input has to be rolled for this one; None if no roll gives it.
+        roll: how far the first input has to be rolled to get this one; None if no roll does.
     """
 
     key: object
@@ -151,7 +151,7 @@ class Measurement:
     """How every image is measured; call it with a name, a scene and perhaps a label.
 
     Attributes:
-        transform: makes the model's input ``[C, h, w]`` of a view ``[C, n_h, n_w]``.
+        transform: makes the model's input ``[C, h, w]`` from a view ``[C, n_h, n_w]``.
         shifts: makes the views.
         n: height and width of a view.
         model: answers about inputs; None: only the crops are compared.
@@ -192,7 +192,7 @@ class Measurement:
     def entry(
         self, name: str, scene: Tensor, label: int | None = None, *, measured: bool
     ) -> GalleryEntry:
-        """The entry of one scene in a gallery: the model is asked about the unshifted view alone.
+        """The entry of one scene in a gallery: the model runs on the unshifted view alone.
 
         Args:
             name: of the scene.
@@ -300,7 +300,7 @@ def _whole(x: float) -> float:
 
 
 def digest(pixels: Tensor) -> str:
-    """A text that differs for tensors of other shapes, types or values."""
+    """A text that differs for tensors that differ in shape, type or values."""
     plain = pixels.detach().cpu()
     rows = plain if plain.stride(-1) == 1 else plain.contiguous()
     data = rows.view(torch.uint8).numpy().tobytes()  # PyTorch's copy would share it among threads
@@ -314,18 +314,18 @@ def _shape(x: Any) -> str:
 
 @dataclass(frozen=True)
 class Continued:
-    """A measurement of what has no record yet, as a function for a `Mapper`.
+    """A measurement of images without a record, as a function for a `Mapper`.
 
     Attributes:
         measure: of the images.
-        known: what the records that exist were made of, see `records.made_of`, by name.
+        known: what the existing records were made of, see `records.made_of`, by name.
     """
 
     measure: Measurement
     known: Mapping[str, tuple[str, int | None]]
 
     def __call__(self, name: str, scene: Tensor, label: int | None = None) -> Record | str:
-        """The record of one scene; its name alone if it has one that is not out of date."""
+        """The record of one scene; only its name if it has an up-to-date record."""
         if name in self.known and self.known[name] == (digest(scene), label):
             return name
         return self.measure(name, scene, label)
@@ -337,7 +337,7 @@ class Continued:
 
 @dataclass(frozen=True)
 class GalleryPass:
-    """The pass over all images that a gallery takes, as a function for a `Mapper`.
+    """The pass over all images that a gallery needs, as a function for a `Mapper`.
 
     Attributes:
         measure: of the images.
@@ -360,7 +360,7 @@ class GalleryPass:
 
 
 class _Answers:
-    """The model's answers about the distinct inputs of one image, asked for in batches."""
+    """The model's answers to the distinct inputs of one image, run in batches."""
 
     def __init__(
         self,
@@ -390,14 +390,14 @@ class _Answers:
         return self._numbers[view.key]
 
     def flush(self) -> None:
-        """Ask the model about the inputs that wait."""
+        """Run the model on the inputs that wait."""
         if self._model is not None and self._waiting:
             inputs = torch.stack([view.input for view in self._waiting])
             self._take(self._model(inputs), self._waiting)
             self._waiting = []
 
     def _take(self, answer: Output, views: Sequence[View]) -> None:
-        """Keep what a record needs of an answer about these views."""
+        """Keep what a record needs of an answer for these views."""
         if self._first is None:
             self._first = Output(*(None if x is None else x[0].clone() for x in answer))
         if answer.logits is not None and self._first.logits is not None:

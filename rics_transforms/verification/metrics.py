@@ -33,9 +33,9 @@ NEAR = 2  # pixels: what "within 2 px" means
 
 TOLERANCE = 0.25
 """Pixels along either axis up to which crops lie at the same place; whole places are the same only
-if they are equal. A crop at a fraction of a pixel that follows its scene errs by some hundredths of
-a pixel, one that does not, by whole pixels; and a crop at whole pixels has to be half a pixel off
-when its window moves by half a pixel. A quarter tells these apart."""
+if they are equal. A crop at a fraction of a pixel that follows its scene is off by a few hundredths
+of a pixel, one that does not, by whole pixels; and a crop at whole pixels has to be half a pixel
+off when its window moves by half a pixel. A quarter tells these apart."""
 
 
 ROBUSTNESS = "adversarial_robustness"
@@ -53,7 +53,7 @@ class Views:
 
     @classmethod
     def within(cls, moves: Sequence[Move], delta: float | None) -> Views:
-        """The views that are moved by at most `delta` pixels along either axis; None: all."""
+        """The views moved by at most `delta` pixels along either axis; None: all."""
         near = [i for i, m in enumerate(moves) if delta is None or max(map(abs, m)) <= delta]
         return cls(tuple(near), tuple(moves[i] for i in near))
 
@@ -102,7 +102,7 @@ def _near(record: Record) -> Sequence[Any] | None:
 
 
 def _within(record: Record, reach: float) -> list[bool] | None:
-    """For every view whether its crop is this near to the unshifted view's; None without places."""
+    """For every view whether its crop is this near the unshifted view's; None without places."""
     if not record.places:
         return None
     near = [distance(place, record.places[0]) <= reach for place in record.places]
@@ -239,8 +239,8 @@ class Quantile:
 def localisation_errors(record: Record, views: Views) -> list[float]:
     """Distances in pixels of the shifted views' crops from the unshifted one's place in the scene.
 
-    Those of more than 2 px are left out: such a crop does not follow the scene inaccurately, it
-    follows something else, which "crop within 2 px" counts.
+    Those above 2 px are left out: such a crop does not follow the scene inaccurately, it follows
+    something else, which "crop within 2 px" counts.
     """
     if not record.places:
         return []
@@ -297,7 +297,7 @@ QUANTILES: tuple[Quantile, ...] = (
     Quantile("p95_localisation_error", "crop",
              "95th percentile of these distances, in pixels", 0.95),
 )  # fmt: skip
-"""The metrics in pixels, of crops or windows at fractions of a pixel. Every image counts the same,
+"""The metrics in pixels, for crops or windows at fractions of a pixel. Every image counts the same,
 however many of its crops are within 2 px."""
 
 

@@ -21,7 +21,7 @@ from rics_transforms.verification.settings import Settings
 
 @dataclass(frozen=True)
 class Record:
-    """What was measured on one image. What needs a model or a label is empty without one.
+    """What was measured on one image. Fields that need a model or a label are empty without one.
 
     A *view* is one shifted image, the first one unshifted; an *input* is the output of the
     transform for a view. Equal inputs are given to the model once: `input` says which one each view
@@ -30,8 +30,8 @@ class Record:
     Attributes:
         id: name of the image.
         label: its true class.
-        window: (top, left) of the unshifted window in the scene, in pixels of a view: where the
-            scene is finer, `Settings.factor` of its pixels each, these need not be whole.
+        window: (top, left) of the unshifted window in the scene, in pixels of a view. These need
+            not be whole where the scene is finer, with `Settings.factor` of its pixels each.
         places: distinct places of crops in the scene, (top, left), likewise, the unshifted view's
             first; empty if places cannot be compared.
         place: for every view the index of its place.
@@ -44,7 +44,7 @@ class Record:
         feature_difference: of the layer, from the unshifted view: see
             `verification.equivariance.feature_difference`.
         nonshiftability: likewise, see `verification.equivariance.nonshiftability`.
-        scene: a digest of the pixels of the scene, by which a later run knows it again.
+        scene: a digest of the pixels of the scene, by which a later run recognises it.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Record:
         """The record that `to_json` wrote; ValueError for anything else."""
         content = read_json(line)
         if not isinstance(content, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         return as_dataclass(cls, content)
 
     def to_json(self) -> str:
@@ -87,8 +87,8 @@ class Record:
 def read_records(path: str | Path) -> tuple[Settings, list[Record]]:
     """Settings and records of a file.
 
-    A last line that was cut off while it was written is left out, with a warning. Of two records of
-    one image that was replaced in between, the later counts.
+    A last line that was cut off while it was written is left out, with a warning. If an image was
+    replaced, the later of its two records counts.
 
     Raises:
         ValueError: naming the line, for a file that holds no records, is damaged elsewhere, or was
@@ -155,7 +155,7 @@ def _require_fit(record: Record, settings: Settings) -> None:
     unasked += [] if settings.neighbours else ["neighbours"]
     unasked += [*_OF_LABEL] if record.label is None else []
     if given := [name for name in unasked if getattr(record, name)]:
-        raise ValueError(f"`{given[0]}` has values that nobody asked for")
+        raise ValueError(f"`{given[0]}` has values that were not asked for")
     shares = (*record.confidence, *record.truth, *record.nonshiftability)
     if not all(0 <= share <= 1 + 1e-9 for share in shares):
         raise ValueError("a probability or share lies outside 0 to 1")
@@ -220,7 +220,7 @@ def merge_records(paths: Iterable[str | Path]) -> tuple[Settings, list[Record]]:
 
 
 def require_same(ours: Settings, theirs: Settings, path: str | Path) -> None:
-    """Raise unless the settings of a file are ours.
+    """Raise unless the settings of a file equal ours.
 
     Raises:
         ValueError: naming the settings that differ.
@@ -230,7 +230,7 @@ def require_same(ours: Settings, theirs: Settings, path: str | Path) -> None:
         shown = ", ".join(f"{name} = {brief(a)}, not {brief(b)}" for name, a, b in pairs)
         raise ValueError(
             f"Expected the records in {str(path)!r} to be of the same settings, but these differ: "
-            f"{shown}. Choose another file, or delete it to start anew."
+            f"{shown}. Choose another file, or delete it to start over."
         )
 
 
@@ -264,7 +264,7 @@ class RecordsFile:
             raise ValueError(
                 f"Expected the records in {str(self.path)!r} to be of the same images, but they are"
                 f" {found.origin or 'others'!r}, not {settings.origin or 'those given'!r}. Choose "
-                "another file, or delete it to start anew."
+                "another file, or delete it to start over."
             )
         self.done = {record.id: record for record in records}
         with self.path.open("r+b") as file:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Forwards(NamedTuple):
-    """How often the model ran, and how often it would have run if asked once per view."""
+    """How often the model ran, and how often it would have run once per view."""
 
     used: int
     brute_force: int
@@ -142,7 +142,7 @@ class ShiftReport:
         """One row by name.
 
         Raises:
-            ValueError: if there is none, with those that there are.
+            ValueError: if there is none; the error lists the rows there are.
         """
         for row in self.rows:
             if row.key == (metric, subject, delta):
@@ -177,7 +177,7 @@ class ShiftReport:
     def to_json(self) -> str:
         """Settings, rows and tests as JSON; equal reports give equal texts."""
         settings = asdict(self.settings) | {"images": len(self.records)}
-        del settings["moves"], settings["origin"]  # `shifts` and `source` tell them
+        del settings["moves"], settings["origin"]  # `shifts` and `source` imply them
         content = {
             "settings": settings,
             "rows": self.to_rows(),

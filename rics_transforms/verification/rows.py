@@ -106,7 +106,7 @@ def values_of(records: Sequence[Record], settings: Settings) -> dict[Key, list[f
 
 
 def _wanted(metric: Metric, records: Sequence[Record], settings: Settings) -> bool:
-    """Whether a metric has rows: nearness only for views or crops that keep no exact crop."""
+    """Whether a metric has rows: nearness only where views or crops keep no exact crop."""
     if metric.subject != "crop within 2 px":
         return True
     return settings.disturbance is not None or is_fractional(records, settings)

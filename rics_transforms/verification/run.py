@@ -1,6 +1,6 @@
 """Measure a transform and a model under shifts, and compare the result with the bounds of theory.
 
-Each step has a module of its own:
+Each step has its own module:
 
     scenes    -> records, one per image -> rows with intervals and verdicts -> report
     scenes.py    measurement.py            rows.py                             results.py
@@ -59,8 +59,8 @@ def verify(
     Realistic shifts: the window in the middle of a scene is moved by every (dy, dx) within the
     largest delta, so that real pixels enter on one side as others leave on the other. The crop of
     a transform that tells where it crops (`RICSCrop`) counts as kept if it is cut from the same
-    place in the scene, to `verification.metrics.TOLERANCE` if windows or crops lie at fractions of
-    a pixel; the crop of any other transform, if its pixels are the same. Other shifts are in
+    place in the scene, within `verification.metrics.TOLERANCE` if windows or crops lie at fractions
+    of a pixel; the crop of any other transform, if its pixels are the same. Other shifts are in
     `rics_transforms.shifts`.
 
     The model runs once per *distinct* input: with RICS about once per image for delta 1 and twice
@@ -71,24 +71,23 @@ def verify(
             of a name and a scene; or triples with a label for the metrics that need one. If the
             iterable has a `source` and a `recipe` (as in `rics_transforms.data.photos`), the report
             quotes them.
-        transform: makes the model's input of a window ``[C, n, n]``: `RICSCrop`, a bare
+        transform: makes the model's input from a window ``[C, n, n]``: `RICSCrop`, a plain
             `v2.CenterCrop`, or any other.
         model: a `Model` (see `load_model`), a module, or any callable from a batch of transformed
             windows to logits ``[B, K]`` or a pair of logits and embeddings. Default: only crops are
             compared.
         shifts: "realistic", "cyclic", any other name in `list_shifts`, or a `Shift`.
-        deltas: largest realistic shifts in pixels; each gets rows of its own. A `Realistic` that
-            does not reach all of them reports those that it reaches.
+        deltas: largest realistic shifts in pixels; each gets its own rows. A `Realistic` that does
+            not reach all of them reports those that it reaches.
         n: window side in pixels, or ``(height, width)``. Default: the largest window that can be
             shifted within the first scene. `Trim` takes scenes of all sizes, and no `n`.
         neighbours: also compare the nearest neighbour, by the cosine of embeddings, among all
-            "others", among those of the same "class", or among scenes of your own. The first two
-            iterate over `images` twice.
+            "others", those of the same "class", or scenes of your own. The first two iterate over
+            `images` twice.
         seed: seeds the noise and the places that some shifts draw, together with an image's name.
         records: file to stream the records into, as JSON lines. If it exists, the run continues
-            where it stopped: images that the file has a record of are not measured again, unless
-            their pixels or labels have changed since. If its settings differ, a ValueError names
-            them.
+            where it stopped: images with a record in the file are not measured again, unless their
+            pixels or labels have changed since. If its settings differ, a ValueError names them.
         mapper: applies a function to the images, in any order, on any machines, such as
             `rics_transforms.integrations.ray.RayMapper`, which takes a Ray dataset as `images`.
             Default: one image after the other, in this process. Needs `n`.
@@ -179,13 +178,13 @@ def _warn(file: RecordsFile, others: int) -> None:
     if file.renewed:
         warnings.warn(
             f"Of {file.renewed} images in {str(file.path)!r} the pixels or labels have changed; "
-            "they were measured anew.",
+            "they were measured again.",
             stacklevel=2,
         )
     if others:
         warnings.warn(
-            f"{str(file.path)!r} also has records of {others} images that are not given now; "
-            "they are left out of this report.",
+            f"{str(file.path)!r} also has records of {others} images that were not given; they are "
+            "left out of this report.",
             stacklevel=2,
         )
 
@@ -222,7 +221,7 @@ def _source(images: object) -> str:
 
 
 def as_shift(shifts: str | Shift, deltas: Sequence[int]) -> Shift:
-    """A shift by name, or as it is; "realistic" reaches the largest delta."""
+    """A shift by name, or unchanged; "realistic" reaches the largest delta."""
     return Realistic(max(deltas)) if shifts == "realistic" else get_shift(shifts)
 
 

@@ -1,4 +1,4 @@
-"""Reading the scenes that `verify` is given: tensors, with or without a name and a label."""
+"""Reads the scenes given to `verify`: tensors, with or without a name and a label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SceneLike = Tensor | tuple[str, Tensor] | tuple[str, Tensor, int | None]
 
 
 def as_scene(item: Any, number: int) -> tuple[str, Tensor, int | None]:
-    """Name, pixels (uint8) and label of one item of `images`; without a name, its number is one.
+    """Name, pixels (uint8) and label of one item of `images`; its number serves as a missing name.
 
     Raises:
         TypeError: unless the scene is a tensor, and its label an int or None.
@@ -57,8 +57,6 @@ def named_scenes(images: Iterable[SceneLike]) -> Iterator[tuple[str, Tensor, int
     for number, item in enumerate(images):
         name, scene, label = as_scene(item, number)
         if name in seen:
-            raise ValueError(
-                f"Expected every image to have a name of its own, but got two {name!r}."
-            )
+            raise ValueError(f"Expected every image to have its own name, but got two {name!r}.")
         seen.add(name)
         yield name, scene, label

@@ -1,4 +1,4 @@
-"""The settings of a measurement: all that its records depend on, and where they come from."""
+"""The settings of a measurement: everything its records depend on, and where they come from."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Settings:
 
     Attributes:
         n: height and width of a window in pixels; None if views have the sizes of their scenes.
-        transform: what makes the model's input of a window.
+        transform: what makes the model's input from a window.
         transform_name: its class, or the name of a function.
-        k: height and width of a crop; None, as the next three, if the transform selects none.
+        k: height and width of a crop; None, like the next three, if the transform selects none.
         score: what it selects crops by.
         score_name: class of the score.
         order: order of the lattice per axis.
         theory: the theorems that bound these crops under these shifts; None: no theorem does.
         shifts: the views.
         moves: the move of every view, (dy, dx), that of the reference first.
-        deltas: largest moves in pixels that have rows of their own; empty: one row for all moves.
+        deltas: largest moves in pixels that have their own rows; empty: one row for all moves.
         disturbance: what changes the pixels of every view but the reference, or None.
         factor: how many pixels of the scene a pixel of a view is high and wide.
         model: name of the model, or None.
@@ -51,7 +51,7 @@ class Settings:
         seed: of what shifts draw at random.
         version: of this package.
         source: where the images come from, and which could not be read.
-        origin: where they come from, the same for every run on them; "" if nobody knows.
+        origin: where they come from, the same for every run on them; "" if unknown.
         command: what makes the same report.
     """
 
@@ -143,7 +143,7 @@ class Settings:
             ValueError: where views have the sizes of their scenes.
         """
         if self.n is None:
-            raise ValueError("views that have the sizes of their scenes are no windows")
+            raise ValueError("views that have the sizes of their scenes are not windows")
         return self.n
 
     def differences(self, other: Settings) -> list[str]:
@@ -178,7 +178,7 @@ def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
     theory.crop_positions(n, k)
     bound = shifts.theory_for(transform.shifts)
     if resamples(transform) and bound == "realistic":
-        bound = None  # the crop keeps its place as they say, but near the border not every pixel
+        bound = None  # the crop keeps its place as they say, but near the border not all its pixels
     return {
         "k": k,
         "score": describe(transform.score),
@@ -197,7 +197,7 @@ def _require_sense(settings: Settings) -> None:
     sizes = [size for size in (settings.n, settings.k, settings.order) if size is not None]
     moves, deltas = settings.moves, settings.deltas
     if not all(0 < side <= _LARGEST for size in sizes for side in size):
-        raise ValueError("`n`, `k` or `order` is no size")
+        raise ValueError("`n`, `k` or `order` is not a size")
     if len({value is None for value in selection}) > 1 or (settings.theory and not settings.k):
         raise ValueError("only some of `k`, `score`, `score_name`, `order` and `theory` are given")
     if settings.k is not None:
@@ -209,4 +209,4 @@ def _require_sense(settings: Settings) -> None:
     if settings.factor < 1:
         raise ValueError(f"`factor` is {settings.factor}")
     if settings.seed < 0 or (settings.neighbours and not settings.model):
-        raise ValueError("`seed` is negative, or `neighbours` are those of no model")
+        raise ValueError("`seed` is negative, or there are `neighbours` without a model")

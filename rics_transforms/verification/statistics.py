@@ -67,7 +67,7 @@ def pooled_quantile(
     Args:
         groups: the numbers of every image, at least one each.
         share: of the numbers that are no larger than the quantile, between 0 and 1.
-        most: what no number can exceed, the upper end where there are too few images.
+        most: what no number can exceed, used as the upper end if there are too few images.
         confidence: between 0 and 1.
 
     Returns:
@@ -96,8 +96,8 @@ def verdict(ci_low: float, ci_high: float, bound: float) -> Verdict:
     """What an interval, not just a mean, says about a bound.
 
     "holds" if the whole interval lies at or above the bound, "violated" if all of it lies below,
-    "undecided" if the bound lies inside. A bound of 1 is a promise about every single image, which
-    no interval could confirm: it holds if no image breaks it.
+    "undecided" if the bound lies inside. A bound of 1 is a promise for every single image, which no
+    interval could confirm: it holds if no image breaks it.
 
     Example:
         >>> verdict(0.92, 0.97, 0.91), verdict(0.85, 0.95, 0.91), verdict(0.80, 0.90, 0.91)
@@ -110,7 +110,7 @@ def verdict(ci_low: float, ci_high: float, bound: float) -> Verdict:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two yes-or-no results of the same images, counted, and McNemar's exact test of them.
+    """Counts of two yes-or-no results on the same images, and McNemar's exact test of them.
 
     Attributes:
         both: number of images where both succeed.
@@ -128,7 +128,7 @@ class Paired:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
-    """Whether one of two measurements of the same images succeeds more often: exact, two-sided.
+    """Whether one of two measurements on the same images succeeds more often: exact, two-sided.
 
     Only images on which they disagree count: under the null hypothesis, each falls on either side
     with probability 1/2. Assumes independent images.

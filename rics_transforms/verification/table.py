@@ -21,7 +21,7 @@ LEFT = frozenset({"", "verdict"})
 
 
 class Line(NamedTuple):
-    """A line of a table, as many cells as there are columns."""
+    """A line of a table, with one cell per column."""
 
     cells: tuple[str, ...]
     verdict: Verdict | None = None
@@ -108,7 +108,7 @@ def tabulate(
         rows: a line each.
         images: how many there are.
         name: of the column of values.
-        others: rows of other reports, by their names; their values stand beside ours.
+        others: rows of other reports, by their names; their values appear next to ours.
     """
     beside = others or {}
     promised = ("bound", "limit") if any(row.bound is not None for row in rows) else ()
@@ -123,7 +123,7 @@ def tabulate(
 
 
 def _labelled(rows: Sequence[Row]) -> Iterator[tuple[str, Row | None]]:
-    """Every row with its metric, or below its metric with its subject if there are several."""
+    """Every row with its metric; where a metric has several, below it with their subjects."""
     for metric, group in groupby(rows, lambda row: row.metric):
         same = list(group)
         if several := len({row.subject for row in same}) > 1:
@@ -175,7 +175,7 @@ def size(pair: Sequence[int]) -> str:
 
 
 def unpromised(settings: Settings) -> str:
-    """For which shifts theory promises no robustness, and why; empty if it does for all."""
+    """For which shifts theory promises no robustness, and why; empty if there are none."""
     if settings.theory != "realistic" or settings.k is None:
         return ""
     return no_robustness(settings.windows, settings.k, settings.deltas)

@@ -1,4 +1,4 @@
-"""What a transform tells about itself: whether it selects crops, where, and its name."""
+"""What is known about a transform: whether it selects crops, where, and its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from rics_transforms.engine.scores import Score
 
 Transform = Callable[[Tensor], Tensor]
-"""Makes the model's input ``[C, h, w]`` of a view ``[C, n_h, n_w]``."""
+"""Makes the model's input ``[C, h, w]`` from a view ``[C, n_h, n_w]``."""
 
 
 def selects(transform: Transform) -> bool:
@@ -25,7 +25,7 @@ def locates(transform: Transform) -> bool:
 
 
 def resamples(transform: Transform) -> bool:
-    """Whether a transform crops at fractions of a pixel, so that it makes its pixels anew."""
+    """Whether a transform crops at fractions of a pixel, and so resamples its pixels."""
     return bool(getattr(transform, "subpixel", False))
 
 
@@ -46,7 +46,7 @@ def name_of(x: object) -> str:
 
 
 def describe(x: object) -> str:
-    """The `repr` of an object, without what differs between processes and options left at None.
+    """The `repr` of an object, without options left at None and what differs between processes.
 
     Example:
         >>> from rics_transforms import Lattice, RICSCrop

@@ -660,11 +660,11 @@ def test_nothing_stale_is_reported(photos: Path, tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     PIL.Image.fromarray(draw.integers(0, 256, (44, 48), dtype=np.uint8)).save(photos / "a.png")
     again = rics("verify", photos, *command, out)
-    assert "Warning: Of 1 images in" in again.stderr and "measured anew" in again.stderr
+    assert "Warning: Of 1 images in" in again.stderr and "measured again" in again.stderr
     fresh = rics("verify", photos, *command, tmp_path / "fresh")
     assert again.stdout.replace(str(out), "") == fresh.stdout.replace(str(tmp_path / "fresh"), "")
     told = rics("crop", photos, crops, "--k", 24).stdout
-    assert "1 written, 2 there already (1 made anew: their images have changed)" in told
+    assert "1 written, 2 there already (1 made again: their images have changed)" in told
 
 
 def test_large_images_are_left_out_unless_asked_for(photos: Path, tmp_path: Path) -> None:

@@ -386,7 +386,9 @@ def test_replaced_images_and_labels_are_measured_anew(
     run(photographs[:4])
     (first, _, label), (_, pixels, _), (third, same, _), *_ = photographs
     changed = [(first, pixels, label), photographs[1], (third, same, 5), photographs[3]]
-    with pytest.warns(UserWarning, match="Of 2 images in .* have changed; they were measured anew"):
+    with pytest.warns(
+        UserWarning, match="Of 2 images in .* have changed; they were measured again"
+    ):
         assert run(changed) == run(changed, None)
     assert run(changed) == ShiftReport.load(tmp_path / "records.jsonl")
 
@@ -396,7 +398,7 @@ def test_a_report_is_about_the_images_that_are_given(
 ) -> None:
     path = tmp_path / "records.jsonl"
     verify(photographs[:4], RICSCrop(24), n=34, deltas=[2], records=path)
-    with pytest.warns(UserWarning, match="also has records of 2 images that are not given now"):
+    with pytest.warns(UserWarning, match="also has records of 2 images that were not given"):
         report = verify(photographs[2:6], RICSCrop(24), n=34, deltas=[2], records=path)
     assert [record.id for record in report.records] == sorted(name for name, *_ in photographs[2:6])
     assert len(ShiftReport.load(path).records) == 6
@@ -556,7 +558,7 @@ SCENE = noise(1, 3, 40, 40)
     (torch.full((1, 3, 40, 40), 1.5), {}, ValueError, "uint8, or float in .* from 1.5 to 1.5"),
     (torch.zeros(1, 3, 40, 40).int(), {}, ValueError, "uint8, or float in .* got torch.int32"),
     ([[1, 2]], {}, TypeError, r"\(name, tensor, label\), but got list"),
-    ([("a", SCENE[0]), ("a", SCENE[0])], {}, ValueError, "a name of its own, but got two 'a'"),
+    ([("a", SCENE[0]), ("a", SCENE[0])], {}, ValueError, "its own name, but got two 'a'"),
     ([("a", SCENE[0], "cat")], {}, TypeError, "label of 'a'` to be an int, but got 'cat'"),
     ([("a", SCENE[0], 7)], {"model": grid_model()}, ValueError, "labels below 7, .* got 7 for 'a'"),
     ([("a", SCENE[0], 1), ("b", SCENE[0])], {"model": grid_model()}, ValueError,
