@@ -58,11 +58,11 @@ Box = tuple[float, float, float, float]
 _LADDER = Ladder()
 
 _GUIDES = {"image": 0, "images": 1, "volume": 1, "volumes": 2}
-"""The targets that can decide where to crop, and how many axes stand in front of their (H, W)."""
+"""The targets that can decide where to crop, and how many axes precede their (H, W)."""
 
 
 class _Guided:
-    """Asks the pixels of a sample where to crop, through the hook of either library.
+    """Lets the pixels of a sample decide where to crop, through the hook of either library.
 
     AlbumentationsX refuses transforms that define the older hook themselves.
     """
@@ -81,7 +81,7 @@ class _Guided:
 
     @property
     def _supported_bbox_types(self) -> frozenset[str]:
-        """What AlbumentationsX lets in: oriented boxes cannot be cut into pieces."""
+        """What AlbumentationsX accepts: oriented boxes cannot be cut into pieces."""
         return frozenset({"hbb"} if self._chooser.shifts == "cyclic" else {"hbb", "obb"})
 
     def _crop_coords(self, data: Mapping[str, Any]) -> Box:
@@ -255,7 +255,7 @@ def _each(function: Callable[[Any], Any], data: Any, axis: int) -> Any:
 class RICSResizedCrop(_Guided, DualTransform):
     """Crop every sample in its stored pixels, where they say, and resize: trimmed copies agree.
 
-    In place of ``[SmallestMaxSize(256), CenterCrop(224, 224)]``, and shaped after the library's
+    In place of ``[SmallestMaxSize(256), CenterCrop(224, 224)]``, and modelled on the library's
     `RandomResizedCrop`. The first of `image`, `images`, `volume` and `volumes` in a sample decides
     for all its targets, which are cropped as by `RICSCrop` and then resized as by the library's
     `Resize`. OpenCV's filters do not widen when they shrink an image, except for ``INTER_AREA``.
@@ -265,7 +265,7 @@ class RICSResizedCrop(_Guided, DualTransform):
         field: the longer side of the field in pixels, or the `Ladder` it is taken from, also as
             serialization writes it: ``{"step": 2, "most": 0.97}``.
         ratio: side of the crop as a share of the field's, above 0 and at most 1.
-        score: as of `RICSCrop`.
+        score: as in `RICSCrop`.
         shifts: "realistic", or "cyclic" for images that wrap around.
         subpixel: place crops between the pixels.
         interpolation: flag of OpenCV for images and volumes.
@@ -357,7 +357,7 @@ class RICSResizedCrop(_Guided, DualTransform):
 
 
 def _whole(box: Box) -> tuple[int, int, int, int]:
-    """The whole pixels nearest to a crop; what masks are cut at, as labels must not be mixed."""
+    """The whole pixels nearest to a crop, where masks are cut, since labels must not be mixed."""
     left, top, right, bottom = (floor(side + 0.5) for side in box)
     return left, top, right, bottom
 
@@ -365,7 +365,7 @@ def _whole(box: Box) -> tuple[int, int, int, int]:
 def _make(
     kind: type[AnyChooser], size: Any, score: Any, shifts: Any, subpixel: Any, **options: Any
 ) -> AnyChooser:
-    """The transform of these arguments; every mistake is a ValueError, as pydantic wants it."""
+    """The transform with these arguments; every mistake is a ValueError, as pydantic expects."""
     try:
         if isinstance(options.get("field"), Mapping):
             options["field"] = Ladder(**options["field"])

@@ -4,12 +4,12 @@
 >>> from rics_transforms.integrations.datasets import RICSBatch
 >>> dataset = Dataset.from_dict({"image": [PIL.Image.effect_noise((64, 64), 50)]})
 
-Where to crop, as two columns of integers, is the cheapest thing to keep:
+The cheapest thing to keep is where to crop, as two columns of integers:
 
 >>> dataset.map(RICSBatch(48), batched=True).column_names
 ['image', 'top', 'left']
 
-Pixels on the fly, beside the other columns (the same callable stores them with `map`):
+Pixels on the fly, next to the other columns (the same callable stores them with `map`):
 
 >>> crop = RICSBatch(48, output_column="image", location_columns=None)
 >>> dataset.with_transform(crop)[0]["image"].shape
@@ -56,7 +56,7 @@ class _Batch:
         self.algorithm_version = __version__  # datasets hashes this state, and no code of ours
 
     def _chooser(self) -> Any:
-        """The transform: made for every batch, as this object is hashed and sent to processes."""
+        """The transform, created per batch since this object is hashed and sent to processes."""
         raise NotImplementedError
 
     def _places(self, chooser: Any, image: Tensor, origin: Tensor) -> tuple[Any, Any]:
@@ -72,10 +72,10 @@ class _Batch:
         raise NotImplementedError
 
     def __call__(self, batch: Any, rank: int | None = None) -> dict[str, list[Any]]:
-        """The new columns of a batch; a dict is completed and given back.
+        """The new columns of a batch; a dict is returned with them added.
 
         Args:
-            batch: lists by column, as `map` and `with_transform` hand them over.
+            batch: lists by column, as `map` and `with_transform` pass them.
             rank: of the process, as ``map(..., with_rank=True, num_proc=n)`` gives it: chooses one
                 of the CUDA devices, which needs the start method "spawn". Without a rank or a
                 device the CPU does the work.
@@ -99,11 +99,11 @@ class _Batch:
     def features(self, features: Features, channels: int = 3) -> Features:
         """The features of a dataset with the new columns, for ``map(..., features=...)``.
 
-        With them crops are stored as raw uint8, an eighth of the lists of int64 that `map` makes
-        of arrays otherwise, and streams know their columns. All crops must have these channels.
-        Read them by ``with_format("torch", dtype=torch.uint8)``, which else gives int64. A missing
-        crop is stored as such, but datasets before 5.1 reads it, as every format does, as NaN, and
-        makes floats of the crops that are read in a batch with it; `location_columns` hold None.
+        With them crops are stored as raw uint8, an eighth of the size of the lists of int64 that
+        `map` otherwise makes of arrays, and streams know their columns. All crops must have these
+        channels. Read them with ``with_format("torch", dtype=torch.uint8)``, which otherwise gives
+        int64. A missing crop is stored as such, but datasets before 5.1 reads it as NaN, as every
+        format does, and the crops in a batch with it as floats; `location_columns` hold None.
         """
         new: dict[str, Any] = dict(zip(self._locations(), self._location_features(), strict=False))
         if self.output_column is not None:
@@ -136,14 +136,14 @@ class RICSBatch(_Batch):
     """Find the crop of every image of a batch, and cut it out if wanted.
 
     For ``dataset.map(batch, batched=True)``, also of an `IterableDataset`, and for `with_transform`
-    and `set_transform`. Other columns stay, and so does what is stored: a function that merely
-    looks at ``examples["image"]`` makes `map` encode the images anew, as JPEG of quality 75.
+    and `set_transform`. Other columns stay, and so do the stored images: a function that merely
+    looks at ``examples["image"]`` makes `map` encode them again, as JPEG of quality 75.
 
-    The images of a column may differ in size and mode. Palettes count as their colours, one bit as
-    black and white, other modes (L, RGBA, CMYK, I;16) as their channels, and a missing image has a
-    missing crop. ``cast_column("image", datasets.Image(mode="RGB"))`` brings all to one mode.
+    The images of a column may differ in size and mode. Palettes are read as their colours, one bit
+    as black and white, other modes (L, RGBA, CMYK, I;16) as their channels, and a missing image has
+    a missing crop. ``cast_column("image", datasets.Image(mode="RGB"))`` brings all to one mode.
 
-    The cache of `map` is found again by every process, until a setting or the version changes.
+    Every process finds the cache of `map` again, until a setting or the version changes.
 
     Args:
         k: side of the crop in pixels, or ``(height, width)``; at most the images'.
@@ -154,11 +154,11 @@ class RICSBatch(_Batch):
         image_column: column of `datasets.Image`, decoded or not.
         output_column: name for the pixels, arrays ``[height, width, channels]``; None: no pixels.
         location_columns: names for the crop's origin in the (prepared) image; None: no origin.
-        prepare: called with every PIL image before, such as `torchvision.transforms.v2.Resize`.
+        prepare: called with every PIL image first, such as `torchvision.transforms.v2.Resize`.
 
     Raises:
         ValueError: for arguments out of range, or an image smaller than `k`.
-        TypeError: for a `k` that is no int, or a column without images.
+        TypeError: for a `k` that is not an int, or a column without images.
 
     Example:
         >>> crop = RICSBatch(32, prepare=lambda image: image.resize((40, 40)))
@@ -203,7 +203,7 @@ class RICSBatch(_Batch):
 class RICSResizedBatch(_Batch):
     """The crops of stored images of any size, resized: see `rics_transforms.RICSResizedCrop`.
 
-    Used as `RICSBatch` is, with the same arguments for columns.
+    Used like `RICSBatch`, with the same arguments for columns.
 
     Args:
         size: height and width of the output, or an int for both.
@@ -265,7 +265,7 @@ def _device(rank: int | None) -> torch.device:
 
 
 def _as_tensor(image: PIL.Image.Image) -> Tensor:
-    """The channels of an image as they are, of a palette its colours: ``[C, H, W]``."""
+    """The channels of an image, or the colours of its palette: ``[C, H, W]``."""
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":

@@ -9,8 +9,8 @@
 [(2, 3, 48, 48), (2, 1, 48, 48), (2, 5, 2)]
 
 kornia asks a transform for its parameters before it shows any pixels. So `generate_parameters`
-gives the half that follows from shapes, and `forward` completes it, in the caller's dict, with the
-crop that the image chooses. Annotations, replays and inverses read the crop from there.
+gives those that follow from shapes, and `forward` adds, in the caller's dict, the crop that the
+image chooses. Annotations, replays and inverses read the crop from there.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _MODES = {
 
 
 class _Crop(GeometricAugmentationBase2D):
-    """What both crops do alike: ask the image, and let everything else follow."""
+    """What both crops share: the image decides, and everything else follows."""
 
     chooser: Chooser | ResizedChooser
 
-    # Before kornia 0.9 nothing is there to be read until the first image has come.
+    # Before kornia 0.9 there is nothing to read until the first image has come.
     _transform_matrix: Tensor | None = None
 
     # --- parameters ------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class _Crop(GeometricAugmentationBase2D):
     ) -> tuple[Tensor, Tensor]:
         """Crops resampled at the whole pixels nearest to them, and the (x, y) of these, int64.
 
-        The taps repeat the border of the crop, or go on at the opposite one of a whole torus.
+        The taps repeat the border of the crop, or wrap around if it is a whole torus.
         """
         if not offset.is_floating_point():
             return input, offset
@@ -271,38 +271,38 @@ class _Crop(GeometricAugmentationBase2D):
 class RICSCrop(_Crop):
     """Crop every image where its own content says, so that a shifted window gives the same crop.
 
-    The crop of `rics_transforms.RICSCrop`, which see for the guarantee, in the place of kornia's
+    The crop of `rics_transforms.RICSCrop`, which states the guarantee, in place of kornia's
     `RandomCrop` or `CenterCrop`: called directly, or in `AugmentationSequential` with every data
     key, `ImageSequential` and `VideoSequential`. Deterministic: only a `p` between 0 and 1 draws a
-    random number. `inverse` pastes the crop, bit by bit, where it came from, onto zeros.
+    random number. `inverse` pastes the crop, bit for bit, back where it came from, onto zeros.
 
-    Pixels are copied, and resampled with `subpixel` alone. Like kornia's own crops, this one moves
+    Pixels are copied, and resampled only with `subpixel`. Like kornia's own crops, this one moves
     boxes and keypoints that lie outside along with the others. With ``shifts="cyclic"`` keypoints
-    come out in ``[-0.5, W - 0.5)`` and ``[-0.5, H - 0.5)`` of the input, and of the places that a
-    box has on the torus it takes the one that shows most of it; what appears of the same box at the
-    opposite border has no box.
+    come out in ``[-0.5, W - 0.5)`` and ``[-0.5, H - 0.5)`` of the input, and a box takes, of its
+    places on the torus, the one that shows most of it; the part of it that appears at the opposite
+    border has no box.
 
     Args:
         k: side of the crop in pixels, or ``(height, width)``; at most the image's.
-        score: a registered name (`list_scores`) or a `Score` with options of its own.
+        score: a registered name (`list_scores`) or a `Score` with its own options.
         shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
         subpixel: place crops between the pixels, for scenes that move by fractions of one, see
             `rics_transforms.RICSCrop`: boxes and keypoints move by the fraction, masks are cut at
             the nearest whole pixel. `inverse` then resamples images back: what two Lanczos filters
-            leave is off by 1.3 of 255 grey levels on average of photographs, and by no more than
+            leave is off by 1.3 of 255 grey levels on average for photographs, and by no more than
             10 in 99 % of their pixels. Edges overshoot [0, 1] a little, and are not clamped.
         same_on_batch: one crop for the whole batch, where the sum of the images' scores is highest.
-            `VideoSequential` does so with the frames of each clip, unless told
+            `VideoSequential` does so with the frames of each clip, unless given
             ``same_on_frame=False``.
-        keepdim: give an image without a batch dimension back as such, instead of as a batch of one.
+        keepdim: return an image without a batch dimension as such, instead of as a batch of one.
         p: probability that a batch is cropped; all of it or nothing, as its images keep one size.
 
     Input and output are float images ``[B, C, H, W]`` to ``[B, C, kh, kw]`` (also without B, or B
-    and C). They choose the crop that the same image of bytes would, except in bfloat16, which has
-    no 256 grey levels. Afterwards ``_params["src"]`` holds the corners of the crops, int64
+    and C). They give the same crop as the image in uint8 would, except in bfloat16, which cannot
+    hold 256 grey levels. Afterwards ``_params["src"]`` holds the corners of the crops, int64
     ``[B, 4, 2]`` (x, y) clockwise from the top left, the last pixel included; with `subpixel`
     float64. Compiled and exported graphs equal the eager call; with `same_on_batch`,
-    ``fullgraph=True`` is out of reach. No crop of kornia 0.8 can be compiled or exported, take
+    ``fullgraph=True`` does not work. No crop of kornia 0.8 can be compiled or exported, or take
     empty batches with masks, or masks in lists or before the image; and bfloat16 needs 0.8.3.
 
     Raises:
@@ -344,27 +344,27 @@ class RICSCrop(_Crop):
 class RICSResizedCrop(_Crop):
     """Crop every image in its stored pixels, where they say, and resize: trimmed copies agree.
 
-    The crop of `rics_transforms.RICSResizedCrop`, which see for the guarantee, in the place of
-    kornia's `RandomResizedCrop`, or of `Resize` and `CenterCrop`. All that is said of `RICSCrop`
-    holds for calls, containers, replays and graphs.
+    The crop of `rics_transforms.RICSResizedCrop`, which states the guarantee, in place of kornia's
+    `RandomResizedCrop`, or of `Resize` and `CenterCrop`. For calls, containers, replays and graphs,
+    everything said about `RICSCrop` holds.
 
-    Pixels are resampled on the grid of pixels' outer edges, as by kornia with
+    Pixels are resampled on the grid of the pixels' outer edges, as by kornia with
     ``align_corners=False``; boxes and keypoints move by the matrix, as with kornia's own crops, and
     masks take the nearest pixel. `inverse` resizes the output to the size of the crop, and pastes
-    that where it came from, onto zeros: what the resize lost stays lost, 4.2 of 255 grey levels on
-    average of photographs of which 279 pixels became 224.
+    that back where it came from, onto zeros: what the resize lost stays lost, 4.2 of 255 grey
+    levels on average for photographs whose 279 pixels became 224.
 
     Args:
         size: height and width of the output, or an int for both.
         field: the longer side of the field in pixels, or the `Ladder` it is taken from.
         ratio: side of the crop as a share of the field's, above 0 and at most 1.
-        score: a registered name (`list_scores`) or a `Score` with options of its own.
+        score: a registered name (`list_scores`) or a `Score` with its own options.
         shifts: "realistic" or "cyclic", see `rics_transforms.locate`.
         subpixel: place crops between the pixels, see `RICSCrop`.
         resample: "nearest", "bilinear" or "bicubic", for images and their inverse.
         antialias: let the filter of the resize cover what it shrinks.
-        same_on_batch: as of `RICSCrop`.
-        keepdim: as of `RICSCrop`.
+        same_on_batch: as in `RICSCrop`.
+        keepdim: as in `RICSCrop`.
         p: probability that a batch is cropped.
 
     Raises:
@@ -482,7 +482,7 @@ def _check_fit(input: Tensor, params: Params) -> None:
             f"but got {size}."
         )
     crops = len(_offset(params))
-    if len(input) != crops:  # kornia 0.8 so passes the masks of a list, one by one
+    if len(input) != crops:  # kornia 0.8 passes the masks of a list like this
         raise ValueError(
             f"Expected as many images or masks as crops, {crops}, but got {len(input)}; "
             "lists of masks need kornia 0.9."

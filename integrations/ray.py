@@ -4,7 +4,7 @@ One line adds the crop to a dataset whose rows hold an image (height, width, cha
 
     >>> import numpy as np
     >>> from rics_transforms.integrations.ray import RICSBatch
-    >>> batch = {"image": np.zeros((2, 32, 40, 3), np.uint8)}  # what `map_batches` hands over
+    >>> batch = {"image": np.zeros((2, 32, 40, 3), np.uint8)}  # what `map_batches` passes
     >>> sorted(RICSBatch(24)(batch))
     ['image', 'left', 'top']
 
@@ -90,7 +90,7 @@ class _Batch:
         raise NotImplementedError
 
     def _no_crops(self, batch: Batch) -> np.ndarray:
-        """The column of crops of an empty batch; it says no sizes where the images' says none."""
+        """The column of crops of an empty batch; without sizes if that of the images has none."""
         images = np.asarray(batch[self.image_column])
         if images.ndim < 3:
             return images
@@ -206,7 +206,7 @@ class RICSResizedBatch(_Batch):
 def _as_tensor(image: np.ndarray) -> Tensor:
     """[C, H, W] from an array [H, W, C] or [H, W], which Ray may have made read-only."""
     pixels = np.asarray(image)
-    if pixels.dtype == object:  # NumPy makes an array of Python's ints of a list of one image
+    if pixels.dtype == object:  # NumPy turns a list of one image into an array of Python's ints
         pixels = np.asarray(pixels.tolist())
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -221,21 +221,21 @@ def _as_tensor(image: np.ndarray) -> Tensor:
 class RayMapper:
     """Runs `verify` over a dataset: ``verify(dataset, ..., n=256, mapper=RayMapper(actors=8))``.
 
-    Rows hold an image each, and a name that is theirs alone. Records come in any order; a batch
-    whose actor dies is done again by another one before any of its records is handed out, so none
-    is lost and none comes twice. The driver appends them to the file ``verify(records=...)``; a run
-    that is started again does not measure the rows again that the file holds.
+    Each row holds an image and a unique name. Records come in any order; a batch whose actor dies
+    is repeated by another one before any of its records is handed out, so none is lost and none
+    comes twice. The driver appends them to the file ``verify(records=...)``; a run that is started
+    again does not repeat the rows in the file.
 
     Args:
         actors: how many processes, each with its own copy of the model.
-        gpus: of each actor, a fraction too; with some the model runs on "cuda".
+        gpus: of each actor, also a fraction; above 0 the model runs on "cuda".
         batch_size: images per batch.
         id_column: names of the images.
         image_column: images ``[H, W, C]`` or ``[H, W]``.
         label_column: true classes, or None.
 
     Records depend neither on the batch nor on the actor, so the report equals that of a local run
-    as long as the model answers alike on every machine.
+    as long as the model gives the same answers on every machine.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ class RayMapper:
         self.columns = id_column, image_column, label_column
 
     def __call__(self, function: Callable[..., Any], dataset: ray.data.Dataset) -> Iterator[Any]:
-        """What a function of name, scene and label makes of every row."""
+        """Applies a function of name, scene and label to every row."""
         results = dataset.map_batches(
             _Actor,
             fn_constructor_args=(function, self.columns, self.gpus > 0),

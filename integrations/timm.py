@@ -12,12 +12,13 @@ torch.Size([3, 224, 224])
 timm resizes an image and cuts out its centre. Here that centre crop is the *field* in which RICS
 looks for its k x k crop:
 
-- ``create_transform(model)``: the crop has the size of the model's input, the field is 1/0.875 as
-  large, 224 out of 256. With a `crop_pct` of 0.875 objects look as large as in timm's own chain.
-- ``create_transform(model, 140)``: the paper's. The field is timm's own crop of 224 pixels, and the
-  crop of 140 is resized to 224.
-- ``create_transform(model, 140, resize=False)``: the same, but the model sees the 140 pixels as
-  they are, if it accepts them.
+- ``create_transform(model)``: the crop has the size of the model's input, the field is 1/0.875
+  times as large, 224 out of 256. With a `crop_pct` of 0.875 objects look as large as in timm's own
+  chain.
+- ``create_transform(model, 140)``: as in the paper. The field is timm's own crop of 224 pixels, and
+  the crop of 140 is resized to 224.
+- ``create_transform(model, 140, resize=False)``: the same, but the model sees the 140 pixels
+  unscaled, if it accepts them.
 
 Photographs that come in all sizes are better cropped before they are resized, so that trimmed
 copies agree: `create_resized_transform`.
@@ -68,7 +69,7 @@ def create_transform(
     resize: bool = True,
     **options: Any,
 ) -> transforms.Compose:
-    """The evaluation chain of timm, with a crop by RICS out of its centre crop.
+    """The evaluation chain of timm, with a crop by RICS inside its centre crop.
 
     Resize, centre crop (`crop_mode` "center", "squash" or "border"), `RICSCrop`, a second resize
     where `k` is not the model's input size, and timm's conversion to tensors. With ``n=k`` it
@@ -80,14 +81,14 @@ def create_transform(
         k: side of the crop in pixels, or (height, width); by default the model's input size.
         n: side of the centre crop in which RICS looks, the field, or (height, width). Default: the
             model's input size if `k` is smaller, otherwise k / 0.875 or all that timm's resize
-            leaves, whichever is larger. The first resize grows with it where it must.
+            leaves, whichever is larger. The first resize grows with it if necessary.
         score: a registered name (`list_scores`) or a `Score`.
         subpixel: place the crop between the pixels, see `rics_transforms.RICSCrop`.
         resize: resize the crop to the model's input size; otherwise the model gets k x k pixels,
-            which it is asked to try, once, on zeros.
+            which is tried once, on zeros.
         options: further arguments of ``timm.data.create_transform``, such as ``use_prefetcher`` or
-            ``crop_pct``; they come before those of `source`. timm rounds the size of the first
-            resize down: ``crop_pct=224 / 236`` is the way to 236 where the paper rounds 224 / 0.95
+            ``crop_pct``; they take precedence over those of `source`. timm rounds the size of the
+            first resize down: ``crop_pct=224 / 236`` gives 236 where the paper rounds 224 / 0.95
             up.
 
     Raises:
@@ -126,13 +127,13 @@ def create_resized_transform(
     belong to what is replaced, and change nothing.
 
     Args:
-        source: as of `create_transform`.
+        source: as in `create_transform`.
         field: see `rics_transforms.RICSResizedCrop`, as for the next three.
         ratio: side of the crop as a share of the field's.
         score: a registered name (`list_scores`) or a `Score`.
         subpixel: place the crop between the pixels.
         options: further arguments of ``timm.data.create_transform``, such as ``use_prefetcher`` or
-            ``interpolation``; they come before those of `source`.
+            ``interpolation``; they take precedence over those of `source`.
 
     Raises:
         ValueError: for training, separate or NaFlex chains, an unknown name, or numbers out of
@@ -162,22 +163,22 @@ def crop_loader(
 ) -> Any:
     """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS.
 
-    The loader keeps all that it was created with; `k`, `n`, `score`, `subpixel` and `resize` are
-    those of `create_transform`, except that no model is asked whether it accepts k x k pixels. To
-    be called before the first batch is read: workers that run have their copy of the dataset.
+    The loader keeps everything that it was created with; `k`, `n`, `score`, `subpixel` and `resize`
+    are those of `create_transform`, except that no model is tried with k x k pixels. Call it before
+    the first batch is read: running workers have their own copy of the dataset.
 
     Args:
         loader: a `PrefetchLoader`, or the `DataLoader` that `create_loader` returns without one.
         on_device: let the workers stop at the field, and crop whole batches on the loader's device,
             before it normalises them. The crops are the same pixels; the resize to the model's
-            input size, if any, is that of tensors, which rounds otherwise than that of PIL.
+            input size, if any, is that of tensors, which rounds differently from that of PIL.
 
     Returns:
         The same loader, changed.
 
     Raises:
-        ValueError: for a loader of another chain than timm's for evaluation, or one that normalises
-            in its workers, where ``fast_collate`` would truncate the floats to uint8.
+        ValueError: for a loader with another chain than timm's for evaluation, or one that
+            normalises in its workers, where ``fast_collate`` would truncate the floats to uint8.
 
     Example:
         >>> import PIL.Image
@@ -217,7 +218,7 @@ def resized_crop_loader(
     """Let an evaluation loader of ``timm.data.create_loader`` crop by RICS, and resize afterwards.
 
     As `crop_loader`, with the arguments of `create_resized_transform`. Workers crop, since stored
-    images of several sizes make no batch.
+    images of several sizes do not form a batch.
 
     Returns:
         The same loader, changed.
@@ -338,7 +339,7 @@ def _check_collates(loader: Any, chain: Any) -> None:
 
 
 def _default_field(k: Size, size: Size, resized: int | Size) -> Size:
-    """Where no field is asked for; `create_transform` says the rule."""
+    """The default field; `create_transform` states the rule."""
     height, width = (
         own if side < own else max(floor(side / timm.data.DEFAULT_CROP_PCT), available)
         for side, own, available in zip(k, size, _pair(resized), strict=True)
@@ -361,7 +362,7 @@ def _pair(n: int | Sequence[int]) -> Size:
 
 
 def _check_accepts(source: Any, size: Size, k: Size) -> None:
-    """Refuse a model that cannot take k x k pixels; it is left as it was."""
+    """Refuse a model that cannot take k x k pixels; it is left unchanged."""
     if k == size:
         return
     if not isinstance(source, nn.Module):

@@ -12,7 +12,7 @@ torch.Size([1, 3, 224, 224])
 
 For photographs of all sizes the crop is better chosen before the resize, so that trimmed copies of
 a file agree: with `rics_ratio` the processor crops to that share of a field in the middle of the
-image, and then resizes to the size of its own output.
+image, and then resizes to its own output size.
 
 >>> processor = RICSViTImageProcessor(rics_ratio=7 / 8)
 >>> processor(torch.rand(3, 300, 400), return_tensors="pt")["pixel_values"].shape
@@ -29,7 +29,7 @@ name where it is defined, and elsewhere in the folder, given ``trust_remote_code
 ('RICSViTImageProcessor', 0.875)
 """
 
-# No postponed annotations: transformers checks arguments against the types in `RICSKwargs`.
+# Annotations are not postponed: transformers checks arguments against the types in `RICSKwargs`.
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ __all__ = ["RICSImageProcessorMixin", "RICSKwargs"]
 
 
 class RICSKwargs(TypedDict, total=False):
-    """What `RICSImageProcessorMixin` adds to the arguments of a processor and of its calls."""
+    """The arguments that `RICSImageProcessorMixin` adds to a processor and to its calls."""
 
     rics_k: int | list[int] | tuple[int, ...] | None
     rics_ratio: float | int | None
@@ -76,18 +76,18 @@ class RICSKwargs(TypedDict, total=False):
 class RICSImageProcessorMixin(TorchvisionBackend):
     """Let an image processor crop by RICS, after its resize and centre crop or instead of them.
 
-    To be named before the processor's class, which must run on torchvision (`TorchvisionBackend`)
-    and finish with `rescale_and_normalize`, as most do: those of ViT, CLIP, SigLIP, ConvNeXt, BEiT,
+    Place it before the processor's class, which must run on torchvision (`TorchvisionBackend`) and
+    finish with `rescale_and_normalize`, as most do: those of ViT, CLIP, SigLIP, ConvNeXt, BEiT,
     DINOv2 (`BitImageProcessor`), ..., but not those of DINOv3 and EfficientNet. The subclass is
     registered with `AutoImageProcessor`.
 
-    With `rics_k` resized and centre-cropped images are the field in which RICS looks; each has its
-    own crop, the same alone and in a batch. For the accuracy of the stock processor keep the crop
-    at the model's input size and enlarge the field (`size`, `crop_size`).
+    With `rics_k` the resized and centre-cropped images are the field in which RICS chooses; each
+    has its own crop, the same alone and in a batch. For the accuracy of the stock processor keep
+    the crop at the model's input size and enlarge the field (`size`, `crop_size`).
 
-    With `rics_ratio` `rics_transforms.RICSResizedCrop` crops in the stored pixels, and resizes to
+    With `rics_ratio`, `rics_transforms.RICSResizedCrop` crops in the stored pixels, and resizes to
     `crop_size` if `do_center_crop` is set and to `size` otherwise, by the processor's `resample`;
-    of a `size` that has only a shortest edge, to a square. It fits the processors of DINOv3 and
+    to a square if `size` has only a shortest edge. It fits the processors of DINOv3 and
     EfficientNet, too.
 
     `save_pretrained` writes the subclass into the folder, too, unless it has methods of its own:
@@ -96,26 +96,26 @@ class RICSImageProcessorMixin(TorchvisionBackend):
     does not crop.
 
     Args:
-        rics_k: side of the crop in pixels, or (height, width); without it and `rics_ratio` all is
-            as in the stock processor.
+        rics_k: side of the crop in pixels, or (height, width); without it and `rics_ratio` nothing
+            differs from the stock processor.
         rics_ratio: side of the crop as a share of the field's, above 0 and at most 1.
         rics_field_step: of the `Ladder` of fields, with `rics_ratio`.
         rics_score: a registered name (`list_scores`), or a dict of the arguments of `get_score`,
             such as ``{"name": "lattice", "patch": "hash"}``, as processors are saved as JSON.
         rics_subpixel: place crops between the pixels, see `rics_transforms.RICSCrop`.
 
-    All are also arguments of a call, for this call alone.
+    All are also arguments of a call, and then apply to that call only.
 
     Warns:
-        UserWarning: for a `rics_k` that is as large as the field, of which no other crop can be
-            chosen: nothing is protected.
+        UserWarning: for a `rics_k` as large as the field, which leaves no other crop to choose:
+            nothing is protected.
 
     Raises:
         TypeError: for an argument of another type.
         ValueError: for both `rics_k` and `rics_ratio`, an unknown score, one that is not smooth
-            beside `rics_subpixel`, or annotations beside the images (they would not follow); for a
-            `rics_k` larger than the field, or a processor that normalises in a way of its own; for
-            a `rics_ratio` without `do_resize`, or a processor without a size of its output.
+            with `rics_subpixel`, or annotations with the images (they would not follow); for a
+            `rics_k` larger than the field, or a processor that normalises in its own way; for a
+            `rics_ratio` without `do_resize`, or a processor without an output size.
     """
 
     rics_k: int | list[int] | tuple[int, ...] | None = None
@@ -147,7 +147,7 @@ class RICSImageProcessorMixin(TorchvisionBackend):
             _warn_unless_smaller(crop.k, _field(vars(self)))
 
     def to_json_file(self, json_file_path: Any) -> None:
-        """Save the settings, and beside them the class, as `save_pretrained` asks."""
+        """Save the settings, and the class next to them, as `save_pretrained` asks."""
         if self._auto_class is None and (code := _code_of(type(self))):
             Path(json_file_path).with_name(f"{_FILE}.py").write_text(code, encoding="utf-8")
             self.auto_map = {"AutoImageProcessor": f"{_FILE}.{type(self).__name__}"}
@@ -159,7 +159,7 @@ class RICSImageProcessorMixin(TorchvisionBackend):
         crops = [x for x in ("rics_k", "rics_ratio") if kwargs.get(x, getattr(self, x)) is not None]
         if crops and any(other is not None for other in others):
             raise ValueError(
-                "Expected images alone, as nothing beside them would follow the crop, but got "
+                "Expected only images, as nothing passed with them would follow the crop, but got "
                 f"{[type(other).__name__ for other in others]}; use `{crops[0]}=None` there."
             )
         return super().preprocess(images, *args, **kwargs)
@@ -199,7 +199,7 @@ def _crop_of(
     rics_score: Any,
     rics_subpixel: Any,
 ) -> RICSCrop | RICSResizedCrop | None:
-    """The crop that these ask for, in a processor with the arguments `stock`."""
+    """The crop that these arguments ask for, in a processor with the arguments `stock`."""
     if rics_k is not None and rics_ratio is not None:
         raise ValueError(
             "Expected `rics_k`, to crop after the resize, or `rics_ratio`, to crop before it, but "
@@ -234,7 +234,7 @@ def _as_score(score: Any) -> Score:
 
 
 def _field(stock: Mapping[str, Any]) -> dict[str, int]:
-    """The sides of what leaves the resize and the centre crop, as far as they are known."""
+    """The sides of the output of the resize and the centre crop, as far as they are known."""
     size = stock["crop_size"] if stock["do_center_crop"] else stock["size"]
     sides = size if isinstance(size, Mapping) else vars(size) if size else {}
     return {name: side for name, side in sides.items() if side is not None}
@@ -252,7 +252,7 @@ def _output_size(sides: Mapping[str, int]) -> tuple[int, int]:
 
 
 def _warn_unless_smaller(k: tuple[int, int], sides: Mapping[str, int]) -> None:
-    """Say so if there is no choice, as far as the size of the field is known beforehand."""
+    """Warn if there is no choice, as far as the size of the field is known beforehand."""
     if (sides.get("height"), sides.get("width")) == k:
         warnings.warn(
             f"Expected `rics_k` to be smaller than the field, but got {k} for both: there is one "
@@ -262,7 +262,7 @@ def _warn_unless_smaller(k: tuple[int, int], sides: Mapping[str, int]) -> None:
         )
 
 
-# --- saved beside the settings -------------------------------------------------------------------
+# --- saved with the settings ---------------------------------------------------------------------
 
 _FILE = "rics_processor"
 
@@ -277,7 +277,7 @@ class {name}(RICSImageProcessorMixin, {stock}):
 
 
 def _code_of(cls: type[RICSImageProcessorMixin]) -> str | None:
-    """A module with this class, as far as it is no more than the mixin before a stock class."""
+    """A module with this class, if it is nothing but the mixin before a stock class."""
     above = cls.__mro__[: cls.__mro__.index(RICSImageProcessorMixin)]
     if any(callable(value) for base in above for value in _own(base)):
         return None
@@ -302,5 +302,5 @@ def _register(cls: type[TorchvisionBackend]) -> None:
 
 @cache
 def _key(name: str) -> type[PreTrainedConfig]:
-    """`AutoImageProcessor` knows processors by a model's config; this one is of no model."""
+    """`AutoImageProcessor` knows processors by a model's config; this one has no model."""
     return type(f"{name}Config", (PreTrainedConfig,), {"model_type": name})
