@@ -21,8 +21,8 @@ test test-oldest: export OMP_WAIT_POLICY = passive
 test: lint types test-albumentationsx  ## everything that must hold
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# AlbumentationsX has the import name of albumentations: it goes into an environment of its own, which
-# sees the packages of the first one behind it.
+# AlbumentationsX has the import name of albumentations: it goes into a separate environment, which
+# falls back on the packages of the first one.
 test-albumentationsx: .venv-x/ready
 	.venv-x/bin/python -P -m pytest tests/integrations/test_albumentations*.py
 

@@ -1,6 +1,6 @@
-"""Check the compiled module of the installed wheel by itself, also where there is no torch.
+"""Check the compiled module of the installed wheel on its own, even where there is no torch.
 
-A build that cannot compile it succeeds without it, which a wheel for one platform must not.
+A build that cannot compile it succeeds without it, which must not happen to a platform wheel.
 """
 
 from array import array
@@ -15,7 +15,7 @@ IMAGE = array("B", range(4 * WIDTH))
 
 
 def compiled_module() -> ModuleType:
-    """The module as it lies in the wheel, imported without the package around it."""
+    """The module from the wheel, imported without the package around it."""
     installed = [Path(str(file.locate())) for file in files("rics-transforms") or ()]
     suffixes = tuple(EXTENSION_SUFFIXES)
     (path,) = (p for p in installed if p.name.startswith("_native") and p.name.endswith(suffixes))
@@ -32,7 +32,7 @@ def address(values: array) -> int:  # type: ignore[type-arg]
 
 
 def check_crop(native: ModuleType) -> None:
-    """A window of 2 x 3 pixels of one image, which goes on at the opposite borders."""
+    """A window of 2 x 3 pixels of one image, which wraps around at both borders."""
     plan = array("q", [1, 4, WIDTH, 2, 3, 1]).tobytes()
     origin, crop = array("q", [3, 3]), array("B", bytes(6))
     native.crop(address(IMAGE), plan, address(origin), 1, address(crop))

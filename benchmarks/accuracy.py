@@ -1,4 +1,4 @@
-"""What the crop costs in accuracy: the default beside the centre crop on the same photographs.
+"""What the crop costs in accuracy: the default against the centre crop on the same photographs.
 
 Top-1 of SqueezeNet 1.0 on unshifted windows, with 95 % Clopper-Pearson intervals, and the p-value
 of McNemar's exact test. Prints Markdown.

@@ -4,12 +4,12 @@ Prints, for every score and setting, the expected calibration error (ECE, ten bi
 of all windows and of those whose stability is not 0; for every score the reliability table, with
 95 % Clopper-Pearson intervals; and what a threshold on the stability keeps. Windows are the centres
 of photographs at two scales, whole and cut into four: tiles of one photograph are not independent,
-which the intervals do not know.
+which the intervals ignore.
 
     --figure FILE   the reliability diagram, in the format that the suffix names
-    --fit           fit the coefficients in rics_transforms/certify.py anew, and print them
+    --fit           refit the coefficients in rics_transforms/survival.py, and print them
 
-The fit sees the photographs of scikit-image alone, never those given by --photos.
+The fit sees only the photographs of scikit-image, never those given by --photos.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def outcomes(part: Sample, delta: int, fit: Fit) -> tuple[Tensor, Tensor]:
 
 
 def possible(part: Sample, deltas: Iterable[int]) -> list[int]:
-    """The deltas that leave any crop a chance."""
+    """The deltas under which a crop can survive."""
     return [delta for delta in deltas if 2 * delta < min(part.geometry.crops)]
 
 
@@ -185,7 +185,7 @@ def diagram(name: str, predicted: Tensor, kept: Tensor) -> Table:
 
 
 def abstention(part: Sample, known: Fit, title: str) -> Table:
-    """What is left, and how robust it is, if images below a threshold are set aside."""
+    """How much is left, and how robust it is, if images below a threshold are set aside."""
     table = Table(title=f"{title}: share of windows kept / share of those that survive (interval)")
     for header in ("stability at least", *(f"D = {delta}" for delta in DELTAS)):
         table.add_column(header, justify="right")
@@ -227,7 +227,7 @@ def figure(samples: dict[str, list[Sample]], path: Path) -> None:
 def main() -> None:
     parser = scenes.parser(__doc__)
     parser.add_argument("--figure", type=Path, help="where to draw the reliability diagram")
-    parser.add_argument("--fit", action="store_true", help="fit the coefficients anew, and stop")
+    parser.add_argument("--fit", action="store_true", help="refit the coefficients, and stop")
     options = parser.parse_args()
     if options.fit:
         for name, levels in FITTED.items():

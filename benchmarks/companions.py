@@ -1,4 +1,4 @@
-"""What comes along with a shift, as the benchmarks have it: the last view of each of these."""
+"""What comes along with a shift in the benchmarks: the last view of each of these."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Table 2 of Shifman & Weiss 2024 in the small: photographs that wrap around.
+"""Table 2 of Shifman & Weiss 2024 on a small scale: photographs that wrap around.
 
 SqueezeNet 1.0 on ImageNet photographs that are rolled by whole pixels: by one pixel over the edges,
 and by 64 random moves. RICS has to give the same crop for each of them on every photograph (Theorem
 2), hence the same class: "different inputs" counts the crops that differ in a single bit, told by a
 128-bit digest of their bytes. Adversarial robustness and consistency are equations 2 and 1 of the
 paper. 95 % Clopper-Pearson intervals; independent photographs are assumed. Prints Markdown. Records
-are kept in --records, so that an interrupted run goes on.
+are kept in --records, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLUMNS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=int, help="use so many photographs at most")
+    parser.add_argument("--limit", type=int, help="use at most this many photographs")
     parser.add_argument("--baseline", type=int, default=40, help="of these for the centre crop")
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()

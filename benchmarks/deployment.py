@@ -1,11 +1,11 @@
 """RICS and a model in one file: does it give what eager mode gives, and what does it cost?
 
-Per runtime, on one thread: milliseconds per image of a model behind the centre crop and behind
-RICS, one image and a batch at a time; how far its logits are off, and on how many photographs the
-origins are equal. With --agreement also the crop alone, per score and kind of shift: milliseconds,
-and on how many photographs origins and pixels are equal. SqueezeNet has its ImageNet weights if
-RICS_TEST_ASSETS names a folder that has them. With --operators, and nothing else: which of the
-operators that `export` replaces the installed ONNX Runtime computes exactly.
+Per runtime, on one thread: milliseconds per image of a model after the centre crop and after RICS,
+one image and a batch at a time; how far its logits are off, and on how many photographs the origins
+are equal. With --agreement also the crop alone, per score and kind of shift: milliseconds, and on
+how many photographs origins and pixels are equal. SqueezeNet has its ImageNet weights if
+RICS_TEST_ASSETS names a folder that has them. With --operators, only: which of the operators that
+`export` replaces the installed ONNX Runtime computes exactly.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ RUNTIMES: dict[str, tuple[str, Callable[[Path], Run]]] = {
 
 
 class Network(nn.Module):
-    """SqueezeNet 1.0 behind its own normalisation: blue first, grey levels less their mean."""
+    """SqueezeNet 1.0 after its own normalisation: blue first, grey levels minus their mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Network(nn.Module):
 
 
 class Centre(RICSCrop):
-    """A crop that costs nothing, in the place of RICS."""
+    """A crop that costs nothing, in place of RICS."""
 
     def locate(self, images: Any) -> Tensor:
         return images.new_full((images.shape[0], 2), (N - K) // 2, dtype=torch.int64)
@@ -169,7 +169,7 @@ OPERATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda x: x.max(1)[0],
     "amax": lambda x: x.amax((1, 2)),
 }
-"""Those of int64 that `export` writes otherwise."""
+"""Those of int64 that `export` replaces."""
 
 
 class Operator(nn.Module):
@@ -206,8 +206,8 @@ def operators(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agreement", action="store_true", help="compare all scores as well")
-    parser.add_argument("--operators", action="store_true", help="ask which are exact, alone")
-    parser.add_argument("--limit", type=int, help="so many photographs only")
+    parser.add_argument("--operators", action="store_true", help="only test which are exact")
+    parser.add_argument("--limit", type=int, help="use only this many photographs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

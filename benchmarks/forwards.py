@@ -1,9 +1,9 @@
 """Verification against brute force: the same answers from 100 times fewer forwards.
 
-Brute force crops every shifted window by itself and asks SqueezeNet 1.0 about the crops, in the
-batches that `verify` uses; `verify` scores a scene once and asks about each distinct crop. Prints
-forwards, seconds (of `verify` medians with quartiles of five runs, of brute force a single run) and
-their ratios, for every D, and for growing windows. Stops if a single class differs. Prints
+Brute force crops every shifted window separately and runs SqueezeNet 1.0 on the crops, in the
+batches that `verify` uses; `verify` scores a scene once and runs the model on each distinct crop.
+Prints forwards, seconds (for `verify` medians with quartiles of five runs, for brute force a single
+run) and their ratios, for every D, and for growing windows. Stops if a single class differs. Prints
 Markdown.
 """
 
@@ -78,7 +78,7 @@ def compare(
 def brute_force(
     scene: Tensor, setting: Setting, most: int, model: Model, seconds: list[float]
 ) -> dict[tuple[int, int], int]:
-    """The class of every shifted window's crop, by its move; from the shortest moves on.
+    """The class of every shifted window's crop, by its move, from the shortest moves on.
 
     Adds the time that the moves of length D take beyond shorter ones to ``seconds[D]``: those of a
     larger D are a superset of those of a smaller one.

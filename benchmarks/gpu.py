@@ -1,8 +1,8 @@
 """RICS on a GPU: equality with the CPU, no waiting for the host, images per second, share of a ViT.
 
-Images are uint8 tiles of photographs that lie on the device already, 224 to 140 px. Without CUDA
-the script says so and ends; `--device cpu --backend eager --batches 4` goes through all of it (but
-for the host's waiting) where there is none, which says nothing about speed. Prints Markdown.
+Images are uint8 tiles of photographs that are already on the device, 224 to 140 px. Without CUDA
+the script says so and ends; `--device cpu --backend eager --batches 4` then runs all of it except
+the check for waiting, which says nothing about speed. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Crop = Callable[[Tensor], Tensor]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda", help="another one is for trying the script")
+    parser.add_argument("--device", default="cuda", help="another one is for a dry run")
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="sizes")
     parser.add_argument("--rounds", type=int, default=10, help="of measuring")
@@ -60,7 +60,7 @@ def _name(device: torch.device) -> str:
 
 
 def compile(crop: RICSCrop, backend: str) -> Crop:
-    """One graph for any batch; those of other scores are forgotten, for there is a limit."""
+    """One graph for any batch; those of other scores are dropped, since there is a limit."""
     torch.compiler.reset()
     return torch.compile(crop, fullgraph=True, dynamic=True, backend=backend)
 
@@ -125,7 +125,7 @@ def print_waiting(device: torch.device, chosen: dict[str, Score]) -> None:
 
 
 def seconds(run: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
-    """Time of a call: on a GPU of ten that are queued one behind the other, a tenth."""
+    """Time of a call: on a GPU, a tenth of that of ten queued calls."""
     calls = 10 if device.type == "cuda" else 1
 
     def queue(_: int) -> None:
@@ -144,7 +144,7 @@ def print_rates(
     rounds: int,
     chosen: dict[str, Score],
 ) -> dict[str, float]:
-    """Thousands of images per second; handed back is the best rate of every score."""
+    """Thousands of images per second; returns the best rate of every score."""
     heading(f"Thousands of images per second, n = {N}, k = {K}, uint8 on the device")
     print_head("batch", *map(str, batches))
     held = {b: images.repeat(-(-b // len(images)), 1, 1, 1)[:b] for b in batches}
@@ -196,7 +196,7 @@ def print_share(device: torch.device, backend: str, batch: int, rounds: int) -> 
 
 
 def targets(rates: dict[str, float], share: float) -> list[Target]:
-    """Of the default score: the best of all batches, eager or compiled."""
+    """For the default score: the best of all batches, eager or compiled."""
     rows: list[Target] = []
     for name, least in (("target", RATE), ("moonshot", MOONSHOT)):
         wanted = f"at least {least // 1000} thousand images per second"

@@ -24,7 +24,7 @@ from torch import Tensor
 from rics_transforms import RICSCrop
 
 SIDES = (128, 181, 256, 362, 512, 724, 1024, 1448, 2048)
-FROM = 256  # px: below, what does not depend on the size counts
+FROM = 256  # px: below this, costs that do not depend on the size matter
 BATCHES, CHANNELS, HELD = (1, 2, 4, 8, 16, 32, 64, 128), (1, 3, 4, 8), (8, 64, 512, 2048)
 N, K = 224, 140
 
@@ -102,7 +102,7 @@ def print_memory(batches: Sequence[int]) -> None:
 
 
 def exponent(sizes: Sequence[int], times: Sequence[list[float]], least: int) -> str:
-    """The power of the size that the time grows with, from a `least` size on."""
+    """The power of the size with which the time grows, from a `least` size on."""
     pairs = [(s, statistics.median(t)) for s, t in zip(sizes, times, strict=True) if s >= least]
     if len(pairs) < 3:
         return ""

@@ -1,4 +1,4 @@
-"""How often every shift within D leaves the crop of each score where it is, beside the bound.
+"""How often every shift within D leaves the crop of each score in place, against the bound.
 
 Crop identity on photographs, each at two or three scales, with 95 % Clopper-Pearson intervals. The
 bound is Theorem 1, for lattice scores Theorem 3, and assumes a pseudo-random score (Definition 1).

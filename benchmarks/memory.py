@@ -1,8 +1,8 @@
 """Peak memory of every score and of its rivals, and images of 9 megapixels: seconds and memory.
 
-Each case runs on one thread in a process of its own. Counted is by how much the resident memory
-grew at most during the first call, beyond the images, the libraries and what a call on tiny images
-left behind; results and cached tables are in it. Needs Linux. Prints Markdown.
+Each case runs on one thread in its own process. Memory is how much the resident set grew at most
+during the first call, beyond the images, the libraries and what a call on tiny images left behind;
+this includes results and cached tables. Needs Linux. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = 64
 
 
 class Cost(NamedTuple):
-    """Of the first call, with all it has to prepare, and of a second one."""
+    """Of the first call, with everything it has to prepare, and of a second one."""
 
     megabytes: float
     first: float
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
 def cost(call: Callable[[], object], tiny: Callable[[], object]) -> Cost:
     """Peak memory and seconds of a call, measured in a fork after a `tiny` one."""
     if sys.platform != "linux":
-        print("Left out: peak memory is measured on Linux alone.")
+        print("Left out: peak memory is measured only on Linux.")
         sys.exit(0)
     fork = multiprocessing.get_context("fork")
     here, there = fork.Pipe(duplex=False)
@@ -63,7 +63,7 @@ def cost(call: Callable[[], object], tiny: Callable[[], object]) -> Cost:
 def _measure(call: Callable[[], object], tiny: Callable[[], object], there: Connection) -> None:
     tiny()
     ctypes.CDLL(None).malloc_trim(0)  # or freed memory would be used again, and not be counted
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before, start = _resident("VmRSS"), perf_counter()
     call()
     first, peak = perf_counter() - start, _resident("VmHWM")

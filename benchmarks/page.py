@@ -32,7 +32,7 @@ def output(script: str) -> tuple[str, list[str]]:
 
 
 def section(page: str, name: str) -> re.Match[str]:
-    """The marks of a name, and what stands between them as the first group."""
+    """The marks of a name, with what lies between them as the first group."""
     found = re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, flags=re.DOTALL)
     if found is None:
         raise SystemExit(f"Expected the page to have the marks of `{name}`, but it has not.")
@@ -62,7 +62,7 @@ def write() -> None:
         if script not in SCRIPTS:
             raise SystemExit(f"Expected scripts of {', '.join(SCRIPTS)}, but got {script!r}.")
         text, rows = output(script)
-        page = options.page.read_text(encoding="utf-8")  # anew: others may be at it
+        page = options.page.read_text(encoding="utf-8")  # read again: others may be writing
         page = with_targets(replaced(page, script, text), script, rows)
         options.page.write_text(page, encoding="utf-8")
 

@@ -41,7 +41,7 @@ CROPS: dict[str, list[v2.Transform]] = {
     "centre crop": [v2.CenterCrop(K)],
     "RICS": [v2.CenterCrop(N), RICSCrop(K)],
 }
-"""What stands between resizing and normalising."""
+"""The steps between resizing and normalising."""
 
 
 # --- loading -------------------------------------------------------------------------------------
@@ -104,14 +104,14 @@ def print_overheads(side: int, source: str, paths: list[Path], rounds: int) -> l
 
 
 def by_file(backend: str, paths: list[Path], rounds: int) -> list[list[float]]:
-    """In one process, on one thread: every file in turn, by both ways."""
+    """In one process, on one thread: every file in turn, both ways."""
     files = {crop: Files(paths, backend, crop) for crop in CROPS}
     ways = {crop: lambda i, f=f: f[i % len(f)] for crop, f in files.items()}
     return list(interleaved(ways, rounds * len(paths)).values())
 
 
 def by_loader(backend: str, paths: list[Path], rounds: int) -> list[list[float]]:
-    """All files by a DataLoader with workers, in turn by both ways; workers are kept."""
+    """All files by a DataLoader with workers, alternating between both ways; workers are kept."""
     loaders = {
         crop: DataLoader(Files(paths, backend, crop), BATCH, num_workers=WORKERS,
                          persistent_workers=True)
@@ -128,7 +128,7 @@ def by_loader(backend: str, paths: list[Path], rounds: int) -> list[list[float]]
 class Averaged:
     """A model that sees whole windows, and averages its logits over crops of them.
 
-    Crops that it has seen before are not asked about again, so that 5 crops cost nothing beside 10.
+    It does not run again on crops that it has seen, so that 5 crops cost nothing on top of 10.
     """
 
     def __init__(self, model: Model, crops: Callable[[Tensor], tuple[Tensor, ...]]) -> None:
@@ -198,7 +198,7 @@ def _whole(window: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, help="use so many files at most for the overhead")
+    parser.add_argument("--files", type=int, help="use at most this many files for the overhead")
     parser.add_argument("--limit", type=int, default=24, help="photographs for the robustness")
     parser.add_argument("--delta", type=int, default=max(DELTAS), help="the largest shift")
     parser.add_argument("--rounds", type=int, default=3, help="of measuring")

@@ -1,9 +1,9 @@
-"""Table 1 of Shifman & Weiss 2024 in the small, and what noise and re-encoding do to it.
+"""Table 1 of Shifman & Weiss 2024 on a small scale, and what noise and re-encoding do to it.
 
 SqueezeNet 1.0 on ImageNet photographs; adversarial robustness and consistency (paper, equations 2
 and 1; the unshifted window counts) by class and by nearest neighbour among the other photographs,
 and of the crop alone. 95 % Clopper-Pearson intervals; independent photographs are assumed. Prints
-Markdown. Records are kept in --records, so that an interrupted run goes on.
+Markdown. Records are kept in --records, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ COMPANIONS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=int, help="use so many photographs at most")
+    parser.add_argument("--limit", type=int, help="use at most this many photographs")
     parser.add_argument(
-        "--baseline-limit", type=int, help="and so many for the centre crop: 361 forwards each"
+        "--baseline-limit", type=int, help="and this many for the centre crop: 361 forwards each"
     )
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()

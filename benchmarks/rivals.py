@@ -1,4 +1,4 @@
-"""The obvious ways to find the best of all crops: one random filter, correlated with the image.
+"""The obvious ways to find the best of all crops: a random filter, correlated with the image.
 
 Each takes one image, float32 [n, n] (the sum of the channels), and a filter [k, k], and returns the
 score of every crop. None of them is exact: sums of floating-point numbers depend on where a crop
@@ -28,7 +28,7 @@ def conv2d(field: Tensor, taps: Tensor) -> Tensor:
 
 
 def filter2d(field: Tensor, taps: Tensor) -> Tensor:
-    """OpenCV: a Fourier transform as well, and also of crops that reach over the border."""
+    """OpenCV: also a Fourier transform, and scores for crops that reach beyond the border, too."""
     m = field.shape[-1] - taps.shape[-1] + 1
     whole = cv2.filter2D(field.numpy(), -1, taps.numpy(), anchor=(0, 0))
     return torch.from_numpy(whole[:m, :m])

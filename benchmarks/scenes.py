@@ -24,7 +24,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         default=Path(assets) / "photos" if assets else None,
         help="folder of images; default: RICS_TEST_ASSETS/photos, else those in scikit-image",
     )
-    options.add_argument("--limit", type=int, help="use so many scenes at most")
+    options.add_argument("--limit", type=int, help="use at most this many scenes")
     return options
 
 

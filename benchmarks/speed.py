@@ -36,7 +36,7 @@ MOST_PIXELS = 2**24  # of a batch
 MOST_PRODUCTS = 2**30  # of weights and pixels, over all crops of an image
 LIMITS = {224: {"hash": 0.15, "lattice": 0.3}, 256: {"hash": 0.2, "lattice": 0.3}}  # ms per image
 LIMIT, GAIN, IMPORT = 0.5, 1.6, 50  # ms of the other scores; of two threads; ms
-BEYOND = 0.3  # ms per image that fractions of a pixel may cost
+BEYOND = 0.3  # ms per image that fractions of a pixel may add
 BEFORE = "torchvision.transforms.v2"  # is imported, before the package is
 
 Times = dict[tuple[str, int, int], list[float]]  # by score, threads and batch
@@ -99,7 +99,7 @@ def taps(k: int) -> Tensor:
 
 
 def affordable(n: int, k: int) -> dict[str, rivals.Rival]:
-    """The rivals that end in time and in memory."""
+    """The rivals that fit into the time and the memory."""
     products = k * k * (n - k + 1) ** 2
     most = {"unfold + matmul": MOST_PRODUCTS // 4, "`F.conv2d`": MOST_PRODUCTS}
     return {
@@ -120,7 +120,7 @@ def _set_threads(threads: int) -> None:
 
 
 def floors(n: int, k: int, dtype: torch.dtype, speeds: list[float]) -> list[float]:
-    """Milliseconds to read an image and to write a crop at so many bytes per second."""
+    """Milliseconds to read an image and to write a crop at this many bytes per second."""
     return [1000 * 3 * (n * n + k * k) * dtype.itemsize / speed for speed in speeds]
 
 
@@ -128,7 +128,7 @@ def floors(n: int, k: int, dtype: torch.dtype, speeds: list[float]) -> list[floa
 
 
 def print_paths(rounds: int) -> None:
-    """The same scores in C and in torch, in turns."""
+    """The same scores in C and in torch, alternating."""
     heading("Compiled scores against torch: ms per image, one thread, uint8, batch 64")
     if not native.is_available():
         print("Left out: the compiled scores were not built here.")
@@ -159,7 +159,7 @@ def _in_torch(crop: RICSCrop, images: Tensor) -> Tensor:
 
 
 def print_gains(rounds: int, most: int) -> dict[tuple[int, int], dict[str, float]]:
-    """How much faster two threads are, by image and batch; the two in turns."""
+    """How much faster two threads are, by image and batch; the two alternate."""
     settings = [(n, k, batch) for n, k in SIZES[:2] for batch in BATCHES[2:] if batch <= most]
     heading("Two threads against one, uint8: milliseconds per image on one and on two, and gain")
     print_head("score", *(f"n = {n}, batch {batch}" for n, _, batch in settings))
@@ -190,7 +190,7 @@ def _in_turns(crop: RICSCrop, images: Tensor, rounds: int) -> list[float]:
 
 
 def print_subpixel(rounds: int) -> list[Target]:
-    """What fractions of a pixel cost beyond the crop as it is; the two in turns."""
+    """What fractions of a pixel cost beyond the whole-pixel crop; the two alternate."""
     heading("Crops between the pixels, uint8, one thread: ms of CPU time per image")
     print_head("images", "whole pixels", "`subpixel=True`", "beyond")
     n, k = SIZES[1]
@@ -226,11 +226,11 @@ def print_windows(rounds: int) -> None:
 
 
 def print_imports(rounds: int) -> float:
-    """Each in a process that has torchvision's transforms already.
+    """Each in a process that has already imported torchvision's transforms.
 
     A first run, not counted, leaves the bytecode behind, as an installation does. torchvision's
-    import leaves a full garbage collection due, which the next import, whichever it is, sets
-    off; so the time is shown with that collection done before, and without.
+    import leaves a full garbage collection due, which the next import triggers, whichever it is; so
+    the time is shown with and without that collection done before.
     """
     program = (
         f"import gc, time, {BEFORE}; {{}}; start = time.perf_counter(); "
@@ -257,7 +257,7 @@ def print_imports(rounds: int) -> float:
 def targets(
     times: dict[int, Times], gains: dict[tuple[int, int], dict[str, float]], imported: float
 ) -> list[Target]:
-    """Of batches the slowest counts, of gains the least."""
+    """The slowest batch counts, and the least gain."""
     rows = []
     for n, of in times.items():
         for name in list_scores():

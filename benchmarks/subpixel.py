@@ -1,4 +1,4 @@
-"""Shifts by fractions of a pixel, as cameras move: what whole and sub-pixel crops make of them.
+"""Shifts by fractions of a pixel, as cameras move: how whole and sub-pixel crops cope with them.
 
 ImageNet photographs, enlarged to four times the windows' resolution (bicubic, antialiased: they
 have too few pixels), seen by `Camera`: means of 4 x 4 pixels, as uint8. The tables: whether
@@ -9,7 +9,7 @@ the Fourier shift theorem: six, rounded to grey levels, and a sample of each of 
 alias-free networks are certified, not rounded. And what whole shifts leave the same.
 95 % Clopper-Pearson intervals, p of McNemar's exact test against the centre crop; independent
 photographs are assumed. Prints Markdown. Records are kept in --records, so that an interrupted run
-goes on.
+resumes.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ ROBUST = "adversarial_robustness"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=int, help="use so many photographs at most")
-    parser.add_argument("--grid", type=int, default=20, help="so many of them for the 81 moves")
+    parser.add_argument("--limit", type=int, help="use at most this many photographs")
+    parser.add_argument("--grid", type=int, default=20, help="this many of them for the 81 moves")
     parser.add_argument("--torus", type=int, default=40, help="and for the cyclic grids")
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()
@@ -98,7 +98,7 @@ class Run:
     records: Path
 
     def of(self, limit: int) -> Run:
-        """At most so many photographs."""
+        """At most this many photographs."""
         return Run(min(limit, self.limit or limit), self.records)
 
     def camera(self, shift: Camera, name: str, rule: Any, model: Model | None) -> ShiftReport:
@@ -222,7 +222,7 @@ def print_scores(run: Run) -> None:
 
 
 def _places_of_centre(shift: Camera) -> list[str]:
-    """The same of the crop that stays in the middle of the window: off by the whole move."""
+    """The same for the crop that stays in the middle of the window: off by the whole move."""
     errors = [distance(move, (0, 0)) for move in shift.moves((N, N))]
     shares = [100 * np.mean(np.array(errors) <= reach) for reach in (TOLERANCE, NEAR)]
     return [f"{s:.1f}" for s in shares] + [f"{q:.3f}" for q in np.quantile(errors, (0.5, 0.95))]

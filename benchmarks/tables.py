@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Target(NamedTuple):
-    """What was aimed at, what came out, and whether that is enough."""
+    """What was wanted, what was measured, and whether that is enough."""
 
     name: str
     wanted: str
@@ -22,7 +22,7 @@ def heading(text: str) -> None:
 
 
 def print_head(*names: str, words: int = 1) -> None:
-    """Names of the columns: as many as `words` hold words, the others numbers."""
+    """Names of the columns: the first `words` hold words, the others numbers."""
     print_row(*names)
     print_row(*["---"] * words, *["---:"] * (len(names) - words))
 

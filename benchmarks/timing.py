@@ -27,10 +27,10 @@ def interleaved(
     """Milliseconds of each call, function after function in every round, so that noise hits all.
 
     Args:
-        functions: each is given the number of the round.
-        rounds: how many count; a tenth as many, one at least, come before them.
-        seconds: after which to end with the rounds there are, three at least.
-        clock: that of one thread, for example, does not count what other processes take.
+        functions: each gets the number of the round.
+        rounds: how many count; a tenth as many, at least one, come before them.
+        seconds: after which to stop with the rounds there are, at least three.
+        clock: that of one thread, for example, does not count the time of other processes.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     begin = perf_counter()
@@ -55,13 +55,13 @@ def milliseconds(function: Call, rounds: int, seconds: float = math.inf) -> list
 
 
 def spread(values: Sequence[float], per: float = 1) -> str:
-    """Median with quartiles, divided by `per`: of times of a batch, its size."""
+    """Median with quartiles, divided by `per`: for times of a batch, its size."""
     low, median, high = (q / per for q in statistics.quantiles(values, n=4, method="inclusive"))
     return f"{figures(median)} ({figures(low)} to {figures(high)})"
 
 
 def figures(value: float) -> str:
-    """Three significant figures, but no more than three decimals, and all before the point."""
+    """Three significant figures, but at most three decimals, and all digits before the point."""
     power = math.floor(math.log10(abs(value))) if value else 0
     return f"{value:.{min(3, max(0, 2 - power))}f}"
 

@@ -6,7 +6,7 @@ whether EfficientNet-Lite0 (bicubic) and SqueezeNet 1.0 (bilinear) keep their cl
 and for how many copies the model's input is the same to the last bit; the same for larger
 photographs; what ladders of other steps do; and what the chains cost. 95 % Clopper-Pearson
 intervals, p of McNemar's exact test against the first chain; independent photographs are assumed.
-Prints Markdown. Records are kept in --records, so that an interrupted run goes on.
+Prints Markdown. Records are kept in --records, so that an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ROBUST = "adversarial_robustness"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=int, help="use so many photographs at most")
+    parser.add_argument("--limit", type=int, help="use at most this many photographs")
     parser.add_argument("--records", type=Path, default=Path("records"), help="where records go")
     options = parser.parse_args()
     torch.set_num_threads(1)  # small batches gain nothing from more
@@ -124,7 +124,7 @@ class Run:
 
 
 class Stored:
-    """The first few photographs as they are stored."""
+    """The first few photographs, as stored."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit

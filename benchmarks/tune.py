@@ -2,7 +2,7 @@
 
 The default lattice score rates patches with a Mexican hat whose shape has two parameters (the share
 of the patch that the arm of the Laplacian takes, and the share of the rest that each smoothing step
-takes), and one width. For each of them the table shows the share of scenes whose crop survives
+takes), and one width. For each of these the table shows the share of scenes whose crop survives
 (each photograph gives two or three, at different scales):
 
 - every shift within 1, 3, 5 and 9 px (Theorem 3 is the bound for a pseudo-random score),

@@ -252,7 +252,7 @@ class RayMapper:
         self.columns = id_column, image_column, label_column
 
     def __call__(self, function: Callable[..., Any], dataset: ray.data.Dataset) -> Iterator[Any]:
-        """Applies a function of name, scene and label to every row."""
+        """The results of a function of name, scene and label for every row."""
         results = dataset.map_batches(
             _Actor,
             fn_constructor_args=(function, self.columns, self.gpus > 0),

@@ -3,7 +3,7 @@
  * Computes what exact.hat, exact.gradient_magnitude, exact.correlate_separable and
  * hashing.rolling_hash define, bit for bit: sums and products of integers, modulo a power of two or
  * in doubles too small to round, which no order of evaluation changes. One image stays in the cache
- * from its first byte to its best patch. native.py is the other side.
+ * from its first byte to its best patch. native.py calls it.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -61,7 +61,7 @@ typedef struct {
     char *map; /* int32 or int64, see is_wide */
     int64_t *row_best;
     int64_t *most;      /* of three rows, with room for one column more at each side */
-    uint8_t *summit;    /* which columns of a row are local maxima, in eights */
+    uint8_t *summit;    /* which columns of a row are local maxima, eight at a time */
     int32_t *sums[2];   /* channel sums of two neighbouring rows */
     uint32_t *line;     /* one row of the field */
     uint32_t *smooth;   /* the smoothed field, or the hash of every row */
@@ -125,7 +125,7 @@ INLINE void smooth_row(const Plan *p, Scratch *s, int64_t y, int64_t width)
         out[x] = 0;
 }
 
-/* Strip by strip, in memory of its own: rows of a large image lie too far apart for the processor to
+/* Strip by strip, in separate memory: rows of a large image lie too far apart for the processor to
  * remember where their pages are. */
 INLINE int64_t smooth_columns(const Plan *p, Scratch *s, int64_t height)
 {
@@ -193,7 +193,7 @@ INLINE void add_products(double *restrict sum, const double *g, const double *u,
 }
 
 /* `filters` holds g and u across, then u and g down: the sum of g across u down and u across g down.
- * Across, what a filter weighs the same on both sides of its middle is added before it is
+ * Across, pixels with equal weights on both sides of the middle are added before they are
  * multiplied. */
 FUSED VECTORISED static void separable(const Plan *p, const uint8_t *image, Scratch *s,
                                        const int32_t *filters)
@@ -565,8 +565,7 @@ INLINE void resample_across(const int16_t *restrict line, const int16_t *taps, i
 #endif
 }
 
-/* Where a line of pixels that goes on over the border lies in the image: repeated, or on the other
- * side. */
+/* Where pixel `i` of a line lies in the image: beyond the border, pixels repeat or wrap around. */
 INLINE int64_t inside(int64_t i, int64_t length, int64_t cyclic)
 {
     if (cyclic)
@@ -574,7 +573,7 @@ INLINE int64_t inside(int64_t i, int64_t length, int64_t cyclic)
     return i < 0 ? 0 : i < length ? i : length - 1;
 }
 
-/* So many of the image are read for so many of the crop: with what the taps reach, in eights. */
+/* How many columns of the image are read for `columns` of the crop, in multiples of eight. */
 INLINE int64_t seen_columns(int64_t columns, int64_t taps)
 {
     return (columns + EIGHT - 1) / EIGHT * EIGHT + (taps + EIGHT - 1) / EIGHT * EIGHT;
@@ -713,10 +712,10 @@ static Best best_of(const Plan *p, const Scratch *s)
     return is_wide(p) ? best_int64(p, s, wide) : best_int32(p, s, narrow);
 }
 
-/* run(plan, filters, pixels, image_stride, count, maps, best): score so many images.
+/* run(plan, filters, pixels, image_stride, count, maps, best): score `count` images.
  *
  * `maps`, if not 0, takes their score maps, one after the other; `best`, if not 0, takes the origin
- * of the best patch of each, and how many equal it; images that have one there are left out.
+ * of the best patch of each, and how many equal it; images that already have one are skipped.
  * Addresses are integers. */
 static PyObject *run(PyObject *self, PyObject *args)
 {
@@ -756,7 +755,7 @@ static PyObject *run(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* quantise(floats, count, out): whether so many floats, as round(255 x), fit into bytes. */
+/* quantise(floats, count, out): whether `count` floats, as round(255 x), fit into bytes. */
 static PyObject *quantise(PyObject *self, PyObject *args)
 {
     Py_ssize_t floats, count, out;
@@ -769,7 +768,7 @@ static PyObject *quantise(PyObject *self, PyObject *args)
     return PyBool_FromLong(on_grid);
 }
 
-/* crop(images, plan, origins, count, out): copy a window out of each of so many images. The plan:
+/* crop(images, plan, origins, count, out): copy a window out of each of `count` images. The plan:
  * planes, height, width, crop height, crop width, bytes of a pixel. Windows may wrap around. */
 static PyObject *crop(PyObject *self, PyObject *args)
 {
