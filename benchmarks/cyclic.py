@@ -2,7 +2,7 @@
 
 SqueezeNet 1.0 on ImageNet photographs that are rolled by whole pixels: by one pixel over the edges,
 and by 64 random moves. RICS has to give the same crop for each of them on every photograph (Theorem
-2), hence the same class: "different inputs" counts the crops that differ in a single bit, told by a
+2), hence the same class: "different inputs" counts the crops that differ in a single bit, by a
 128-bit digest of their bytes. Adversarial robustness and consistency are equations 2 and 1 of the
 paper. 95 % Clopper-Pearson intervals; independent photographs are assumed. Prints Markdown. Records
 are kept in --records, so that an interrupted run resumes.

@@ -49,7 +49,7 @@ def model() -> Model:
 
 
 class Photographs:
-    """The first few photographs as scenes of so many pixels, cut from a given short side."""
+    """The first few photographs as square scenes, cut at a given short side."""
 
     def __init__(self, side: int, short: int, limit: int | None = None) -> None:
         self.side, self.limit = side, limit

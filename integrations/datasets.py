@@ -88,8 +88,8 @@ class _Batch:
             )
         chooser, device = self._chooser(), _device(rank)
         rows = [self._crop(image, chooser, device) for image in images]
-        # The lazy batch of `map` keeps its columns by itself; the dict of a transform is all there
-        # is, and by its identity a stream knows which columns are new.
+        # `map` keeps the columns of its lazy batch; a transform returns only this dict, by whose
+        # identity a stream knows which columns are new.
         columns: dict[str, list[Any]] = batch if isinstance(batch, dict) else {}
         columns |= {name: [row[i] for row in rows] for i, name in enumerate(self._locations())}
         if self.output_column is not None:

@@ -246,8 +246,8 @@ class _OnDevice:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, targets in self.loader:
-            # The name must hold the crops until the next turn: PrefetchLoader reads them in a
-            # stream of its own, and has joined it by then.
+            # The name must hold the crops until the next turn: PrefetchLoader reads them in its
+            # own stream, and has joined it by then.
             cropped = self.crop(images.to(self.device, non_blocking=True))
             yield cropped, targets
 

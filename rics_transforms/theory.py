@@ -148,7 +148,7 @@ def robustness_bound(
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
-            `lattice_order`, as of the default score.
+            `lattice_order`, that of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -183,7 +183,7 @@ def consistency_bound(
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
-            `lattice_order`, as of the default score.
+            `lattice_order`, that of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -220,7 +220,7 @@ def shift_consistency(
         k: Crop side, or (height, width).
         shift: (dy, dx) in pixels, of either sign; an int is that shift along both axes.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
-            `lattice_order`, as of the default score.
+            `lattice_order`, that of the default score.
 
     Returns:
         A fraction between 0 and 1; 1 for the shift (0, 0).
@@ -253,7 +253,7 @@ def expected_consistency(
         k: Crop side, or (height, width).
         delta: Largest shift D in pixels along either axis.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
-            `lattice_order`, as of the default score.
+            `lattice_order`, that of the default score.
 
     Returns:
         A fraction between 0 and 1.
@@ -359,7 +359,7 @@ def crop_size_for(
         target: Robustness to guarantee, above 0 and at most 1. A float means the decimal it
             prints as: 0.9 is 9/10.
         order: Lattice order, or one per axis; 1 is plain RICS, the paper's. Default: the
-            `lattice_order` of each crop size, as of the default score. Crop sizes too small for a
+            `lattice_order` of each crop size, as for the default score. Crop sizes too small for a
             given order are skipped.
 
     Returns:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_LISTED = 3  # images that failed alike are counted, if there are more
+_LISTED = 3  # more images that failed for the same reason are counted
 _WIDEST = 1000  # columns that a table may ask for
 _PATIENCE = 1.0  # seconds until a progress bar appears
 

@@ -99,7 +99,7 @@ def channel_sum(pixels: Tensor) -> Tensor:
 
 
 def require_exact(largest: int, bits: int, what: str) -> None:
-    """Raise unless the largest partial sum fits into so many bits."""
+    """Raise unless the largest partial sum fits into `bits` bits."""
     if largest >= 2**bits:
         raise ValueError(
             f"Expected every partial sum of {what} to stay below 2^{bits}, but it can reach "

@@ -40,7 +40,7 @@ else:
 
 _LARGEST = 2**40  # pixels of an image; far below what overflows the sizes of its scratch memory
 
-_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about so many
+_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about as many
 
 
 class Kernel(NamedTuple):
@@ -237,7 +237,7 @@ def _address(
 
 
 def _share(work: Callable[[int, int], _R], count: int, pixels: int) -> list[_R]:
-    """Split `count` images of so many pixels among as many threads as PyTorch would use."""
+    """Split `count` images of `pixels` each among as many threads as PyTorch would use."""
     threads = max(1, min(torch.get_num_threads(), count, count * pixels // _PIXELS_PER_THREAD))
     if threads == 1:
         return [work(0, count)]

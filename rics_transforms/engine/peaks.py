@@ -30,8 +30,8 @@ class Peaks(NamedTuple):
     """Of every score of a map, ``[..., H, W]`` each, int64.
 
     Attributes:
-        height: of the surface at its peak; the lowest int64 where the score is no local maximum.
-        down: how far below the score the peak lies, in 1/64 px; 0 where it is no local maximum.
+        height: of the surface at its peak; the lowest int64 where the score is not a local maximum.
+        down: how far below the score the peak lies, in 1/64 px; 0 where it is not a local maximum.
         across: the same to the right.
     """
 
@@ -64,7 +64,7 @@ def find_peaks(scores: Tensor, *, cyclic: bool) -> Peaks:
 
 
 def surround(torus: Tensor) -> Tensor:
-    """A map with its last row before the first and its first after the last; columns alike."""
+    """A map with its last row before the first and its first after the last; likewise columns."""
     torus = torch.cat([torus[..., -1:, :], torus, torus[..., :1, :]], -2)
     return torch.cat([torus[..., -1:], torus, torus[..., :1]], -1)
 

@@ -509,7 +509,7 @@ def mexican_hat_factors(length: int, sigma: float) -> tuple[list[int], list[int]
     """Integer filters u and g with ``u(y) g(x) + g(y) u(x)`` proportional to the Mexican hat.
 
     ``g = exp(-x^2 / 2 s^2)`` and ``u = (1/2 - x^2 / 2 s^2) g``, in decimal arithmetic, which rounds
-    alike on every platform.
+    the same way on every platform.
     """
     with localcontext() as context:
         context.prec = 30

@@ -157,7 +157,7 @@ def _promise(metric: str, subject: str, delta: int | None, settings: Settings) -
     if settings.theory is None or settings.k is None or settings.order is None or delta is None:
         return None, None, None
     least, expected, limit = _of_crop(metric, delta, settings.windows, settings.k, settings.order)
-    bound = least or None  # at least 0 is no promise
+    bound = least or None  # at least 0 is not a promise
     return (bound, expected, limit) if subject == "crop" else (bound, None, None)
 
 
