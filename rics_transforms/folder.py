@@ -183,7 +183,7 @@ def crop_folder(
             Default: the whole image.
         format: "png", "webp" (lossless) or "tif"; "keep": that of the image where it is one of
             these or "bmp", else "png".
-        max_pixels: larger images are refused, since they take memory.
+        max_pixels: larger images are refused, to save memory.
         workers: number of processes; by default one per processor, fewer for few images.
         progress: called with (images done, images to do).
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 @shared.score
 @shared.subpixel
 @shared.max_pixels
-@click.option("--json", "form", flag_value="json", help="As JSON, with fractions from 0 to 1.")
-@click.option("--csv", "form", flag_value="csv", help="One line per image.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, with fractions from 0 to 1.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, one line per image.")
 @shared.one_thread()
 def certify(
     paths: tuple[Path, ...],

@@ -29,7 +29,7 @@ def as_batch(text: str) -> int | None:
     "--format",
     type=click.Choice(["onnx", "pt2"]),
     help="onnx: for ONNX Runtime. pt2: for torch.export.load and AOTInductor. "
-    "Default: as OUT ends.",
+    "Default: by the suffix of OUT.",
 )
 @shared.score
 @shared.subpixel

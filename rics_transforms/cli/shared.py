@@ -143,7 +143,7 @@ window_size = size_option(
     "--n", "Window size in pixels. Default: 8/7 of --k, rounded up: 256 for a --k of 224."
 )
 as_json = click.option(
-    "--json", "as_json", is_flag=True, help="As JSON, with fractions from 0 to 1."
+    "--json", "as_json", is_flag=True, help="Print JSON, with fractions from 0 to 1."
 )
 score = click.option("--score", default="lattice", show_default=True, help=SCORE_HELP)
 subpixel = click.option(
@@ -173,7 +173,7 @@ max_pixels = click.option(
     metavar="COUNT",
     default=MAX_PIXELS,
     show_default=True,
-    help="Refuse larger images, which take memory.",
+    help="Refuse larger images, to save memory.",
 )
 deltas = click.option(
     "--delta",

@@ -84,8 +84,8 @@ RECORDS, BASELINE, CHAIN = "records.jsonl", "baseline.jsonl", "chain.jsonl"
 )
 @size_option(
     "--baseline",
-    "Also measure a plain centre crop of this size; with the size n: no crop at all. For trims: of "
-    "images whose shorter side is resized to --n.",
+    "Also measure a plain centre crop of this size; with the size n: no crop at all. For trims: "
+    "after resizing the shorter side to --n.",
 )
 @click.option(
     "--chain",
