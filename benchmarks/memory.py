@@ -35,7 +35,7 @@ BATCH = 64
 
 
 class Cost(NamedTuple):
-    """Of the first call, with everything it has to prepare, and of a second one."""
+    """The cost of a first call, with everything it has to prepare, and of a second one."""
 
     megabytes: float
     first: float

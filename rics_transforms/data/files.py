@@ -27,7 +27,7 @@ SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
     | {".tga", ".tif", ".tiff", ".webp"}
 )
-"""Of files that are images."""
+"""The suffixes of image files."""
 
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},

@@ -95,7 +95,7 @@ _patch_size = cached(theory.patch_size)
 
 @cached
 def pair_tensor(values: Size, device: torch.device) -> Tensor:
-    """Two integers as a tensor made on the device: a copy to it would wait for it."""
+    """Two integers as a tensor created on the device, since a copy to it would wait."""
     return torch.stack([torch.full((), value, device=device) for value in values])
 
 

@@ -23,11 +23,11 @@ REACH = 38
 those of one smooth peak."""
 
 BITS = 20
-"""Of the differences between scores, so that products of them fit into 64 bits."""
+"""The bits of a difference between scores that are kept, so that products fit into 64 bits."""
 
 
 class Peaks(NamedTuple):
-    """Of every score of a map, ``[..., H, W]`` each, int64.
+    """The peak of every score of a map, ``[..., H, W]`` each, int64.
 
     Attributes:
         height: of the surface at its peak; the lowest int64 where the score is not a local maximum.

@@ -188,7 +188,7 @@ def _selection(transform: Any, shifts: Shift, n: Size) -> dict[str, Any]:
     }
 
 
-_LARGEST = 2**20  # pixels per axis: what is beyond was not measured
+_LARGEST = 2**20  # pixels per axis, more than any measurement has
 
 
 def _require_sense(settings: Settings) -> None:

@@ -173,7 +173,7 @@ class Uniformity:
     p_value: float
 
 
-_CELLS = 8  # at most, per axis
+_CELLS = 8  # per axis, at most
 
 
 _LEAST = 5  # expected origins per cell, the usual condition of the chi-square approximation
