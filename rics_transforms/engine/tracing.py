@@ -44,7 +44,7 @@ def is_traced(tensor: Tensor) -> bool:
 
 
 def can_branch_on(tensor: Tensor) -> bool:
-    """Whether code may branch on values: not in a graph, nor on a GPU, which would wait."""
+    """Whether values may decide what comes next: not in a graph, nor on a GPU, which would wait."""
     return tensor.device.type == "cpu" and not is_traced(tensor)
 
 
