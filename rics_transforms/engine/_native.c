@@ -310,15 +310,16 @@ VECTORISED static int quantise_floats(const float *restrict in, int64_t count,
                                       uint8_t *restrict out)
 {
     const float integers = 12582912.0f; /* 1.5 * 2^23: adding it rounds to nearest, ties to even */
-    int on_grid = 1;
+    uint32_t beyond = 0;
     for (int64_t i = 0; i < count; i++) {
-        const float scaled = in[i] * 255.0f;
-        const float level = (scaled + integers) - integers;
-        const int good = level >= 0.0f && level <= 255.0f; /* not so for NaN */
-        out[i] = (uint8_t)(int32_t)(good ? level : 0.0f);
-        on_grid &= good;
+        const float sum = in[i] * 255.0f + integers;
+        uint32_t level; /* the steps from one float to the next, each of them one grey level */
+        memcpy(&level, &sum, sizeof level);
+        level -= 0x4b400000; /* `integers` */
+        beyond |= level;
+        out[i] = (uint8_t)level;
     }
-    return on_grid;
+    return beyond < 256; /* not so for NaN */
 }
 
 /* --- the best patch --------------------------------------------------------------------------- */
