@@ -56,7 +56,7 @@ def deciding_levels(levels: Sequence[Level], decided: Tensor) -> Iterator[tuple[
     """
     for number, level in enumerate(levels):
         yield number, level
-        if decided.all():
+        if number + 1 == len(levels) or decided.all():
             return
 
 

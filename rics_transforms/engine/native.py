@@ -9,7 +9,7 @@ graphs), the formulations in `exact`, `hashing`, `selection` and `crop` compute 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -88,7 +88,7 @@ def _is_dense(tensor: Tensor) -> bool:
     """Whether the compiled code can read the values in the order in which they lie in memory."""
     return (
         _native is not None
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and not is_traced(tensor)
         and tensor.is_contiguous()
         and not tensor.is_neg()
@@ -151,7 +151,7 @@ def applies(kernel: Kernel | None, pixels: Tensor, size: Size) -> TypeGuard[Kern
         kernel is not None
         and _native is not None
         and pixels.dtype == torch.uint8
-        and pixels.device.type == "cpu"
+        and pixels.is_cpu
         and not is_traced(pixels)
         and _fits(kernel, pixels.shape[-3], size)
     )
@@ -220,13 +220,13 @@ def _run(
 
 
 def _address(
-    tensor: Tensor, dtype: torch.dtype, shape: Sequence[int], *, dense: bool = True
+    tensor: Tensor, dtype: torch.dtype, shape: Sizes, *, dense: bool = True
 ) -> int:
     """The address of a tensor, if it is what the compiled code expects: C does not check."""
     if (
         tensor.dtype != dtype
-        or tuple(tensor.shape) != tuple(shape)
-        or tensor.device.type != "cpu"
+        or tensor.shape != shape
+        or not tensor.is_cpu
         or (dense and not tensor.is_contiguous())
     ):
         raise ValueError(

@@ -34,7 +34,6 @@ _CHUNK = 2**17  # pixels scored at once by PyTorch on a CPU: what fits into its 
 # --- one crop per image --------------------------------------------------------------------------
 
 
-@torch.no_grad()
 def select(
     pixels: Tensor, k: Size, score: Score, *, cyclic: bool = False, subpixel: bool = False
 ) -> Tensor:
@@ -65,19 +64,22 @@ def select(
 
 def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -> None:
     """Fill in the best patch of one level for the images that have none yet, if there is one."""
-    if pixels.shape[1] == 1 and native.applies(level.kernel, pixels[:, 0], geometry.t):
+    frame = pixels[:, 0]
+    if pixels.shape[1] == 1 and native.applies(level.kernel, frame, geometry.t):
         native.fill_best(
-            best, level.kernel, pixels[:, 0], geometry.t, nms=level.nms, cyclic=geometry.cyclic,
+            best, level.kernel, frame, geometry.t, nms=level.nms, cyclic=geometry.cyclic,
             subpixel=geometry.subpixel,
         )  # fmt: skip
-        for image in (i for i, count in enumerate(best[:, 2].tolist()) if count > 1):
-            best[image] = _best_of_maps(pixels[image, None], geometry, level)
+        for image, (_, _, count, _, _) in enumerate(best.tolist()):
+            if count > 1:
+                best[image] = _best_of_maps(pixels[image, None], geometry, level)
         return
     left = (best[:, 2] == 0).nonzero()[:, 0]
     for images in left.split(max(1, _CHUNK // (pixels.shape[-1] * pixels.shape[-2]))):
         best[images] = _best_of_maps(pixels[images], geometry, level)
 
 
+@torch.no_grad()  # at this place, as it takes as long as the compiled code for a small image
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
     """The best patches by a map of the scores, ``[B, 5]``, as `select` has them."""
     if pixels.shape[-2] * pixels.shape[-1] >= bands.LARGE and not is_empty(pixels):
@@ -151,6 +153,7 @@ def _crop_of_position(geometry: Geometry, device: torch.device) -> Tensor:
 # --- the same without branches -------------------------------------------------------------------
 
 
+@torch.no_grad()
 def _best_without_branches(pixels: Tensor, geometry: Geometry, levels: Sequence[Level]) -> Tensor:
     """The best patches ``[B, 5]``, as operators that a graph or a GPU takes in one go.
 

@@ -45,7 +45,7 @@ def is_traced(tensor: Tensor) -> bool:
 
 def can_branch_on(tensor: Tensor) -> bool:
     """Whether values may decide what comes next: not in a graph, nor on a GPU, which would wait."""
-    return tensor.device.type == "cpu" and not is_traced(tensor)
+    return tensor.is_cpu and not is_traced(tensor)
 
 
 def is_empty(tensor: Tensor) -> bool:
