@@ -456,6 +456,7 @@ def _place(patch: int, side: int, c: int, s: int, cyclic: bool) -> int:
 
 
 @cache
+@cache
 def taps(phase: int, lobes: int) -> list[Fraction]:
     """Lanczos weights for ``phase / 64``, in 1/4096: of pixels ``1 - lobes`` to `lobes`."""
     x = np.arange(1 - lobes, lobes + 1) - phase / 64
@@ -481,6 +482,7 @@ def resample(plane: Array, place: Pair, size: Pair, cyclic: bool) -> list[list[F
             return int(plane[y % plane.shape[0], x % plane.shape[1]])
         return int(plane[min(max(y, 0), len(plane) - 1), min(max(x, 0), plane.shape[1] - 1)])
 
+    @cache
     def column(y: int, x: int) -> Fraction:
         total = sum(w * at(top + y + i + 1 - lobes, x) for i, w in enumerate(taps(down, lobes)))
         byte = plane.dtype == np.uint8
