@@ -219,9 +219,7 @@ def _run(
     _share(score, len(pixels), pixels.shape[-2] * pixels.shape[-1])
 
 
-def _address(
-    tensor: Tensor, dtype: torch.dtype, shape: Sizes, *, dense: bool = True
-) -> int:
+def _address(tensor: Tensor, dtype: torch.dtype, shape: Sizes, *, dense: bool = True) -> int:
     """The address of a tensor, if it is what the compiled code expects: C does not check."""
     if (
         tensor.dtype != dtype

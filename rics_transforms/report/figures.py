@@ -53,6 +53,24 @@ def style_of(number: int) -> tuple[str, str]:
     return COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
+# --- the result ----------------------------------------------------------------------------------
+
+
+def draw_changes(axes: Axes, row_of: Mapping[str, Row]) -> None:
+    """How many images do not keep what they should, one bar per report, the main one last."""
+    for y, (name, row) in enumerate(row_of.items()):
+        colour, _ = style_of(len(row_of) - 1 - y)
+        below, above = _errors([row])
+        changed = 1 - row.value
+        axes.barh(name, 100 * changed, xerr=[above, below], color=colour, ecolor=_INK, capsize=4)
+        axes.annotate(
+            f"{round(row.count * changed)} of {row.count}", (100 * (1 - row.ci_low), y), (6, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
+    axes.invert_yaxis()
+    axes.set(xlabel="percent of the images", xlim=(0, 125), xticks=range(0, 101, 25))
+
+
 # --- against the size of the shift (Figure 7) ----------------------------------------------------
 
 
@@ -332,6 +350,18 @@ def chart(key: str, title: str, draw: Callable[[Axes], None]) -> str:
         )
 
     return _svg(key, title, (5, 4), "constrained", fill)
+
+
+def bars(key: str, title: str, count: int, draw: Callable[[Axes], None]) -> str:
+    """So many bars, one below the other, as SVG: broad and low."""
+
+    def fill(canvas: Figure) -> None:
+        axes = canvas.add_subplot()
+        draw(axes)
+        axes.set_title(title, loc="left", wrap=True)
+        axes.spines[["top", "right"]].set_visible(False)
+
+    return _svg(key, title, (5, 1.1 + 0.35 * count), "constrained", fill)
 
 
 def maps(key: str, title: str, draws: Sequence[Callable[[Axes], None]]) -> str:

@@ -64,6 +64,7 @@ def as_html(
     page = _pages().get_template("report.html").render(
         title=title(report.settings),
         headline=[wording.conclusion(reports), *wording.headline(reports)],
+        changes=_changes(reports),
         report=report,
         settings=report.settings,
         kept=wording.kept(report),
@@ -167,6 +168,15 @@ def _section(metric: str, rows: list[Row], others: Sequence[ShiftReport]) -> Sec
 
 
 # --- figures of the page -------------------------------------------------------------------------
+
+
+def _changes(reports: Reports) -> str | None:
+    """The conclusion, where there is something to compare with."""
+    row_of = wording.compared(reports)
+    if len(row_of) < 2:
+        return None
+    draw = partial(figures.draw_changes, row_of=row_of)
+    return figures.bars("changes", f"Images for which {wording.change(reports)}", len(row_of), draw)
 
 
 def _curves(reports: Reports) -> Iterator[tuple[str, str]]:

@@ -70,28 +70,39 @@ def conclusion(reports: Reports) -> str:
         'With the centre crop, the crop changes for 1 of 1 image when the window is shifted by up \
 to 1 pixel; with RICS, for 1.'
     """
-    ours = next(iter(reports.values()))
-    row = _robust(ours)[0]
-    found = {name: find(report.rows, row.key) for name, report in reports.items()}
-    (first, worst), *rest = [
-        (_RULES.get(reports[name].settings.transform_name, name), same)
-        for name, same in reversed(found.items())
-        if same is not None
-    ]
-    what = {"class": "the answer", "neighbour": "the nearest neighbour"}.get(
-        row.subject, "the crop"
-    )
-    when = _under(row, ours).replace("whichever way", "when").replace("each of", "some of")
-    changed = f"{what} changes for {_changed(worst)} of {count(row.count, 'image')} {when}"
-    others = (f"; with {name}, for {_changed(same)}" for name, same in rest)
-    return f"With {first}, {changed}{''.join(others)}."
+    (first, worst), *rest = compared(reports).items()
+    changed = f"{change(reports)} for {_changed(worst)} of {count(worst.count, 'image')}"
+    others = (f"; with {name}, for {_changed(row)}" for name, row in rest)
+    return f"With {first}, {changed} {_when(worst, reports)}{''.join(others)}."
+
+
+def compared(reports: Reports) -> dict[str, Row]:
+    """The rows of the conclusion by rule, in its words: robustness under the smallest shifts."""
+    key = _robust(next(iter(reports.values())))[0].key
+    found = {name: find(report.rows, key) for name, report in reports.items()}
+    return {
+        _RULES.get(reports[name].settings.transform_name, name): row
+        for name, row in reversed(found.items())
+        if row is not None
+    }
 
 
 _RULES = {"CenterCrop": "the centre crop", "RICSCrop": "RICS"}
 
 
+def change(reports: Reports) -> str:
+    """What the conclusion says happens to an image."""
+    what = {"class": "the answer", "neighbour": "the nearest neighbour"}
+    return f"{what.get(_robust(next(iter(reports.values())))[0].subject, 'the crop')} changes"
+
+
 def _changed(row: Row) -> int:
     return row.count - round(row.count * row.value)
+
+
+def _when(row: Row, reports: Reports) -> str:
+    under = _under(row, next(iter(reports.values())))
+    return under.replace("whichever way", "when").replace("each of", "some of")
 
 
 def _robust(report: ShiftReport) -> list[Row]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torchvision.transforms import v2
 
 from rics_transforms import RICSCrop
-from rics_transforms.report import figures
+from rics_transforms.report import figures, wording
 from rics_transforms.report.figures import Reports, answers, curves, points, traces
 from rics_transforms.verification.run import verify
 from rics_transforms.verification.statistics import uniformity
@@ -34,6 +34,20 @@ def reports() -> Reports:
             images, v2.CenterCrop(18), n=30, deltas=(1, 2), model=model, neighbours="others"
         ),
     }
+
+
+def test_the_bars_are_the_conclusion(reports: Reports) -> None:
+    axes = Figure().add_subplot()
+    row_of = wording.compared(reports)
+    figures.draw_changes(axes, row_of)
+    said = wording.conclusion(reports)
+    assert list(row_of) == ["the centre crop", "RICS"]
+    for bar, text, row in zip(axes.patches, axes.texts, row_of.values(), strict=True):
+        changed, images = map(int, text.get_text().split(" of "))
+        assert images == 24 and f"for {changed}" in said
+        assert bar.get_width() == pytest.approx(100 * changed / images)
+        low, high = 100 * (1 - row.ci_high), 100 * (1 - row.ci_low)
+        assert low <= bar.get_width() <= high == pytest.approx(text.xy[0])
 
 
 def test_curves_are_the_rows(reports: Reports) -> None:

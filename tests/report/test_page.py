@@ -182,7 +182,7 @@ def shown(page: str) -> set[str]:
 
 def test_a_page_with_everything(page: str) -> None:
     assert shown(page) == set(SECTIONS)
-    assert page.count('<svg role="img"') == 6 + 2 + 2 * 2 + 1 + 1 + 4
+    assert page.count('<svg role="img"') == 1 + 6 + 2 + 2 * 2 + 1 + 1 + 4
 
 
 def test_sections_without_content_are_absent(report: ShiftReport, images: Labelled) -> None:
