@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from functools import reduce
 from itertools import chain
 from math import prod
 
@@ -174,15 +175,10 @@ def _surroundings(images: Tensor, whole: Tensor, size: Size, taps: int, cyclic: 
 
 def _combine(x: Tensor, weights: Tensor, dim: int) -> Tensor:
     """Neighbours along an axis, weighted by ``[B, taps]``, in the same order everywhere."""
-    taps = weights.shape[1]
-    count = x.shape[dim] - taps + 1
-    total: Tensor | None = None
-    for i in range(taps):
-        weight = weights[:, i].reshape(-1, *[1] * (x.ndim - 1))
-        part = x.narrow(dim, i, count) * weight
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+    columns = weights.reshape(*weights.shape, *[1] * (x.ndim - 1)).unbind(1)
+    count = x.shape[dim] - len(columns) + 1
+    parts = (x.narrow(dim, i, count) * column for i, column in enumerate(columns))
+    return reduce(torch.add, parts)
 
 
 def _shift_down(x: Tensor, bits: int) -> Tensor:
