@@ -55,7 +55,9 @@ def test_options(k: Any, n: Any, options: dict[str, Any], tmp_path: Path) -> Non
     assert verified >= 16
 
 
-@pytest.mark.parametrize("options", [{}, {"shifts": "cyclic"}, {"subpixel": True}], ids=repr)
+@pytest.mark.parametrize(
+    "options", [{"score": "hash"}, {"shifts": "cyclic"}, {"subpixel": True}], ids=repr
+)
 def test_a_crop_before_the_resize(options: dict[str, Any], tmp_path: Path) -> None:
     transform = RICSResizedCrop((12, 14), **options)
     path, verified = export(transform, tmp_path / "crop.pt2", n=(36, 44))
