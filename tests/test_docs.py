@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from html.parser import HTMLParser
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -193,6 +193,22 @@ def test_the_crop_that_the_picture_shows_stays(figures: Any) -> None:
         torch.tensor(pictures.decide(window, pictures.K, "lattice").origin) for window in windows
     )
     assert torch.equal(before, after + shift)
+
+
+def test_the_crop_of_the_moving_picture_stays(figures: Any) -> None:
+    moving = figures("moving")
+    scene, shifts = moving.scene(), moving.loop()
+    assert all(abs(y - b) + abs(x - a) == 1 for (y, x), (b, a) in pairwise([*shifts, shifts[0]]))
+    assert rics_transforms.certify(scene, moving.K, moving.REACH).certified
+    y, x = moving.RULES["rics"][2].locate(scene[:, : moving.N, : moving.N]).tolist()
+    assert f".moving-rics {{ transform: translate({x}px, {y}px) }}" in moving.PATH.read_text()
+
+
+def test_the_result_of_the_demo_is_the_same_on_all_pages(figures: Any) -> None:
+    centre, scenes, rics = figures("tables").demo()
+    text = " ".join(PAGES["start"].read_text(encoding="utf-8").replace(">", "").split())
+    assert f"changes for {centre} of {scenes} images when" in text
+    assert f"with RICS, for {rics}." in text
 
 
 def test_every_stored_picture_has_its_script() -> None:

@@ -3,6 +3,7 @@
 - A line ``[[table: name]]`` or ``[[chart: name]]`` becomes what that function of `tables` or
   `charts` returns.
 - Links to ``figures/NAME`` lead to the picture that `pictures` draws.
+- Pictures in SVG become part of the page, whose colours they take on.
 - Formulas become MathML, which browsers show without any script.
 - Long names of tests may be broken at their underscores, intervals in tables may not.
 """
@@ -26,6 +27,7 @@ from playground import photos
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
 CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
+DRAWING = re.compile(r'<img alt="([^"]*)" src="[^"]*?(images/\w+\.svg)" />')
 TEST = re.compile(r"(?<=<code>)tests/[\w/.:]+(?=</code>)")
 INTERVAL = re.compile(r"(?<=<td>)([\d.]+) (\([\d.-]+\))(?=</td>)")
 BAR = "<mo>&#x0007C;</mo>"
@@ -47,9 +49,16 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 def on_page_content(html: str, **kwargs: Any) -> str:
     """Draw the charts, turn formulas into MathML, and say where lines may be broken."""
     html = CHART.sub(lambda found: getattr(charts, found[1])(), html)
+    html = DRAWING.sub(lambda found: drawing(found[2], found[1]), html)
     html = INTERVAL.sub(r'\1 <span class="interval">\2</span>', html)
     html = TEST.sub(lambda found: re.sub("(::|_)", r"\1<wbr>", found[0]), html)
     return FORMULA.sub(lambda found: mathml(found[2], found[1]), html)
+
+
+def drawing(path: str, words: str) -> str:
+    """A stored picture as an element of the page, with these words for those who do not see it."""
+    svg = (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
 
 
 def mathml(latex: str, tag: str) -> str:

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 from rics_transforms import theory
+from rics_transforms.palette import BLUE, VERMILION
 from rics_transforms.verification.metrics import METRICS, QUANTILES
 
 SIZES = ((256, 240), (256, 224), (256, 192), (256, 160), (256, 128), (224, 180), (224, 140))
 """Windows and crops, in pixels."""
 DELTAS = (1, 3, 5, 9)
 GAP = "\N{NO-BREAK SPACE}"
+DEMO = re.compile(r"changes for (\d+) of (\d+) .*?with RICS, for (\d+)")
 MARKED = re.compile(r"<!-- accuracy-cost -->(.*?)<!-- /accuracy-cost -->", flags=re.DOTALL)
 
 
@@ -49,6 +51,32 @@ def accuracy_cost() -> str:
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     found = MARKED.search(text)
     return found[1].strip() if found else "It is measured by `benchmarks/reproduction.py`."
+
+
+def result() -> str:
+    """What the demo measures, as README.md says it: how many answers change, as two bars."""
+    centre, scenes, rics = demo()
+    rows = (("Centre crop", centre, VERMILION), ("RICS", rics, BLUE))
+    bars = "".join(
+        f"<div><dt>{title}</dt><dd><b>{changed}</b> of {scenes}</dd>"
+        f'<dd class="bar" style="--ink: {ink}; --share: {changed / scenes:.1%}"></dd></div>'
+        for title, changed, ink in rows
+    )
+    return (
+        f'<dl class="result">{bars}</dl>\n\n'
+        "Photographic scenes whose answer changes when the window moves by one pixel: "
+        "EfficientNet-Lite0, 224 of 256 pixels (`make demo`).\n{ .caption }"
+    )
+
+
+def demo() -> tuple[int, int, int]:
+    """Changed answers with the centre crop, scenes, changed answers with RICS."""
+    text = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    found = DEMO.search(text)
+    if found is None:
+        raise ValueError("Expected README.md to say what the demo measures, but it does not.")
+    centre, scenes, rics = map(int, found.groups())
+    return centre, scenes, rics
 
 
 def metrics() -> str:
