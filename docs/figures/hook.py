@@ -58,7 +58,7 @@ def on_page_content(html: str, **kwargs: Any) -> str:
 def drawing(path: str, words: str) -> str:
     """A stored picture as an element of the page, with these words for those who do not see it."""
     svg = (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
+    return re.sub(r'^<svg( role="img")?', f'<svg role="img" aria-label="{words}"', svg)
 
 
 def mathml(latex: str, tag: str) -> str:

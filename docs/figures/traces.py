@@ -1,4 +1,4 @@
-"""Draw docs/images/traces.jpg: what a network answers while a window moves, pixel by pixel.
+"""Draw docs/images/traces.svg: what a network answers while a window moves, pixel by pixel.
 
     RICS_TEST_ASSETS=FOLDER python docs/figures/traces.py
 
@@ -9,26 +9,30 @@ shift by one pixel changes the class of a scene, with the centre crop and with R
 
 from __future__ import annotations
 
+import base64
+import re
 import sys
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+import PIL.Image
 import torch
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from rics_transforms import RICSCrop, ShiftReport, verify
 from rics_transforms.data.photos import scenes
 from rics_transforms.palette import BLUE, VERMILION
+from rics_transforms.report.figures import svg
 
 DOCS = Path(__file__).parents[1]
 sys.path.append(str(DOCS.parent / "benchmarks"))
 import squeezenet  # noqa: E402
 
+PIXELS = re.compile(r"data:image/png;base64,([^\"]*)")
 N, K, REACH, SHOWN = 256, 224, 9, 3
 RULES = {
     f"CenterCrop({K})": (v2.CenterCrop(K), VERMILION, "o"),
@@ -46,16 +50,9 @@ def main() -> None:
         (_traces(model, scene) for name, scene in tiles if "scale 1" in name),
         key=lambda lines: -lines[f"CenterCrop({K})"].diff().abs().amax(),
     )
-    plt.rcParams["font.size"] = 15  # to be read on a phone
-    figure, axes = plt.subplots(2, SHOWN, figsize=(10.5, 5.4), height_ratios=(1.15, 1))
-    for column, lines in zip(axes.T, found[:SHOWN], strict=True):
-        _draw(column, lines)
-    axes[1, 0].set_ylabel("probability")
-    axes[1, 0].legend(frameon=False, loc="lower left", fontsize=13)
-    figure.tight_layout()
-    figure.savefig(
-        DOCS / "images" / "traces.jpg", dpi=84, pil_kwargs={"quality": 75, "optimize": True}
-    )
+    drawn = svg("traces", "", (5, 6), "constrained", partial(_draw, shown=found[:SHOWN]))
+    drawn = PIXELS.sub(_smaller, drawn.replace(' aria-label=""', "", 1))  # the page has words
+    (DOCS / "images" / "traces.svg").write_text(drawn, encoding="utf-8")
 
 
 def _robustness(report: ShiftReport) -> str:
@@ -75,15 +72,28 @@ def _traces(model: squeezenet.Model, scene: Tensor) -> dict[str, Tensor]:
     return lines
 
 
-def _draw(axes: list[Axes], lines: dict[str, Tensor]) -> None:
-    axes[0].imshow(lines["scene"].movedim(0, -1))
-    axes[0].set_axis_off()
-    for name, (_, colour, marker) in RULES.items():
-        axes[1].plot(
-            range(-REACH, REACH + 1), lines[name], color=colour, marker=marker, ms=4, label=name
-        )
-    axes[1].set(ylim=(0, 1), xlabel="moved to the right, px")
-    axes[1].spines[["top", "right"]].set_visible(False)
+def _draw(figure: Figure, shown: list[dict[str, Tensor]]) -> None:
+    rows = figure.subplots(SHOWN, 2, width_ratios=(1, 2), sharex="col")
+    for (left, right), lines in zip(rows, shown, strict=True):
+        left.imshow(F.resize(lines["scene"], [128]).movedim(0, -1))
+        left.set_axis_off()
+        for name, (_, colour, marker) in RULES.items():
+            moved = range(-REACH, REACH + 1)
+            right.plot(moved, lines[name], color=colour, marker=marker, ms=3.5, label=name)
+        right.set(ylim=(0, 1.05), yticks=(0, 0.5, 1))
+        right.spines[["top", "right"]].set_visible(False)
+    rows[0, 1].set_title("probability of the answer", loc="left")
+    rows[-1, 1].set_xlabel("window moved to the right, pixels")
+    figure.legend(*rows[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2,
+                  frameon=False)  # fmt: skip
+
+
+def _smaller(found: re.Match[str]) -> str:
+    """The pixels of a photograph as JPEG."""
+    file = BytesIO()
+    with PIL.Image.open(BytesIO(base64.b64decode(found[1]))) as image:
+        image.convert("RGB").save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 if __name__ == "__main__":

@@ -349,7 +349,7 @@ def chart(key: str, title: str, draw: Callable[[Axes], None]) -> str:
             named.values(), named.keys(), loc="outside lower center", ncols=2, frameon=False
         )
 
-    return _svg(key, title, (5, 4), "constrained", fill)
+    return svg(key, title, (5, 4), "constrained", fill)
 
 
 def bars(key: str, title: str, count: int, draw: Callable[[Axes], None]) -> str:
@@ -373,16 +373,17 @@ def maps(key: str, title: str, draws: Sequence[Callable[[Axes], None]]) -> str:
         for number, draw in enumerate(draws, 1):
             draw(canvas.add_subplot(down, across, number))
 
-    return _svg(key, title, (3.3 * across, 3.5 * down), "compressed", fill)
+    return svg(key, title, (3.3 * across, 3.5 * down), "compressed", fill)
 
 
-def _svg(
+def svg(
     key: str,
     title: str,
     size: tuple[float, float],
     layout: Literal["constrained", "compressed"],
     fill: Callable[[Figure], None],
 ) -> str:
+    """What `fill` draws, as SVG; `size` in inches of 72 pixels."""
     import matplotlib
     from matplotlib.figure import Figure
 
