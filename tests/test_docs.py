@@ -13,7 +13,7 @@ from fractions import Fraction
 from html.parser import HTMLParser
 from itertools import chain, pairwise
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,50 @@ def test_every_table_and_chart_can_be_made(figures: Any) -> None:
     for kind, name in places:
         made = getattr(figures(f"{kind}s"), name)()
         assert made.startswith("<svg") if kind == "chart" else made
+
+
+def test_the_summary_of_speed_fits_its_tables(figures: Any) -> None:
+    measured = figures("measured")
+    titles = ("Overhead of RICS: ms per image, 200", "Overhead of RICS: ms per image, 216")
+    rows = [row for title in titles for row in measured.table("speed", title).items()]
+    text = " ".join(PAGES["speed"].read_text(encoding="utf-8").split())
+    for kind, words in (("PIL", "with PIL images"), ("tensor", "with tensors")):
+        shares = [measured.number(cells[-1]) for name, cells in rows if name.startswith(kind)]
+        assert len(shares) == 4
+        assert f" {min(shares)} to {max(shares)} % {words}" in text
+    default = measured.table("speed", "n = 256, k = 224, uint8")["lattice"]
+    assert all(0.09 <= measured.number(cell) <= 0.21 for cell in default[:4])
+
+
+def test_the_summary_of_the_reproduction_fits_its_tables(figures: Any) -> None:
+    charts, measured = figures("charts"), figures("measured")
+    ours = measured.table("reproduction", "Adversarial robustness by neighbour")
+    theorem = [float(cell) for cell in ours["*Theorem 1, Eq. 4*"][-5:-1]]
+    tops = {
+        name: [float(charts._ends(cell)[1]) for cell in cells[-5:-1]]
+        for name, cells in ours.items()
+        if name and not name.startswith(("*Theorem", "---"))
+    }
+    centre = tops.pop("centre crop")
+    assert [top < bound for top, bound in zip(centre, theorem, strict=True)] == [1, 1, 0, 0]
+    assert all(a >= b for top in tops.values() for a, b in zip(top, theorem, strict=True))
+    row, theirs, _ = charts.CURVES["RICS-MH"]
+    for cell, value in zip(ours[row][-5:-1], theirs, strict=True):
+        least, most = map(float, charts._ends(cell))
+        assert least <= value <= most
+
+
+def test_tables_fold_where_a_page_says_so(figures: Any) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("latex2mathml")
+    text = "### A `b`\n\n<!-- marks -->\n| a |\n|---|\n| 1 |\n<!-- /marks -->\n"
+    page = SimpleNamespace(meta={})
+    assert figures("hook").on_page_markdown(text, page=page) == text
+    page.meta["fold"] = True
+    assert figures("hook").on_page_markdown(text, page=page) == (
+        '<details markdown="1"><summary markdown="span">A `b`</summary>\n\n'
+        "| a |\n|---|\n| 1 |\n\n</details>\n<!-- /marks -->\n"
+    )
 
 
 def test_every_picture_is_drawn(figures: Any) -> None:

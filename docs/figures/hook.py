@@ -2,6 +2,7 @@
 
 - A line ``[[table: name]]`` or ``[[chart: name]]`` becomes what that function of `tables` or
   `charts` returns.
+- On pages with ``fold: true`` in their front matter, tables fold under their headings.
 - Links to ``figures/NAME`` lead to the picture that `pictures` draws.
 - Pictures in SVG become part of the page, whose colours they take on.
 - Formulas become MathML, which browsers show without any script.
@@ -26,6 +27,8 @@ from playground import photos
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
+FOLD = re.compile(r"^### (.*)\n\n(?:<!-- \w+ -->\n)?((?:\|.*\n)+)", flags=re.MULTILINE)
+FOLDED = '<details markdown="1"><summary markdown="span">{}</summary>\n\n{}\n</details>\n'
 CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
 DRAWING = re.compile(r'<img alt="([^"]*)" src="[^"]*?(images/\w+\.svg)" />')
 TEST = re.compile(r"(?<=<code>)tests/[\w/.:]+(?=</code>)")
@@ -41,8 +44,10 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **kwargs: Any) -> str:
-    """Fill in the tables."""
+def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> str:
+    """Fill in the tables, and fold them."""
+    if page.meta.get("fold"):
+        markdown = FOLD.sub(lambda found: FOLDED.format(*found.groups()), markdown)
     return TABLE.sub(lambda found: getattr(tables, found[1])(), markdown)
 
 
