@@ -164,6 +164,32 @@ def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
     assert lost == []
 
 
+@pytest.mark.slow
+def test_the_reference_shows_signatures_with_types(site: Path) -> None:
+    html = (site / "api" / "crop" / "index.html").read_text(encoding="utf-8")
+    text = re.sub("<[^>]*>", "", html)
+    for line in ("k: int | Sequence[int],", 'shifts: Shifts = "realistic",'):
+        assert re.search(rf"RICSCrop\([^)]*{re.escape(line)}", text), line
+    assert "rics_crop(" in text and ") -&gt; Tensor" in text
+
+
+def meta(html: str, name: str) -> list[str]:
+    return re.findall(f'<meta {name} content="([^"]+)">', html)
+
+
+@pytest.mark.slow
+def test_every_page_says_what_it_is_where_it_is_linked(site: Path) -> None:
+    kinds = ("title", "description", "url", "image")
+    for path in site.rglob("index.html"):
+        html = path.read_text(encoding="utf-8")
+        found = {kind: meta(html, f'property="og:{kind}"') for kind in kinds}
+        assert all(len(values) == 1 for values in found.values()), path
+        assert found["description"] == meta(html, 'name="description"')
+        assert found["image"][0].endswith("/assets/card.jpg")
+    with PIL.Image.open(site / "assets" / "card.jpg") as card:
+        assert card.size == (1200, 630)
+
+
 # --- figures and tables --------------------------------------------------------------------------
 
 
@@ -282,7 +308,9 @@ def test_formulas_become_mathml(figures: Any) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("latex2mathml")
     html = '<p><span class="arithmatex">\\(a &lt; b\\)</span></p>'
-    assert "<mo>&#x0003C;</mo>" in figures("hook").on_page_content(html)
+    assert "<mo>&#x0003C;</mo>" in figures("hook").on_page_content(
+        html, page=SimpleNamespace(meta={})
+    )
 
 
 def test_doctests_are_fenced(figures: Any) -> None:

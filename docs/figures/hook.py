@@ -6,6 +6,7 @@
 - Links to ``figures/NAME`` lead to the picture that `pictures` draws.
 - Pictures in SVG become part of the page, whose colours they take on.
 - Formulas become MathML, which browsers show without any script.
+- A page without a description in its front matter is described by its first paragraph.
 - Long names of tests may be broken at their underscores, intervals in tables may not.
 """
 
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import re
 import sys
+from html import escape, unescape
 from io import BytesIO
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import PIL.Image
@@ -22,7 +25,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 sys.path.append(str(Path(__file__).parents[1]))
-from figures import charts, pictures, tables
+from figures import card, charts, pictures, tables
 from playground import photos
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
@@ -32,6 +35,7 @@ FOLDED = '<details markdown="1"><summary markdown="span">{}</summary>\n\n{}\n</d
 CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
 DRAWING = re.compile(r'<img alt="([^"]*)" src="[^"]*?(images/\w+\.svg)" />')
 TEST = re.compile(r"(?<=<code>)tests/[\w/.:]+(?=</code>)")
+PARAGRAPH, TAG = re.compile("<p>(.*?)</p>", flags=re.DOTALL), re.compile("<[^>]*>")
 INTERVAL = re.compile(r"(?<=<td>)([\d.]+) (\([\d.-]+\))(?=</td>)")
 BAR = "<mo>&#x0007C;</mo>"
 
@@ -39,6 +43,7 @@ BAR = "<mo>&#x0007C;</mo>"
 def on_files(files: Files, config: Any) -> Files:
     """Add the pictures, and the photographs of the playground."""
     drawn = {f"figures/{name}": draw() for name, draw in pictures.DRAWN.items()}
+    drawn["assets/card.jpg"] = card.draw()
     for name, content in (drawn | _photographs()).items():
         files.append(File.generated(config, name, content=content))
     return files
@@ -51,13 +56,22 @@ def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> str:
     return TABLE.sub(lambda found: getattr(tables, found[1])(), markdown)
 
 
-def on_page_content(html: str, **kwargs: Any) -> str:
+def on_page_content(html: str, page: Any, **kwargs: Any) -> str:
     """Draw the charts, turn formulas into MathML, and say where lines may be broken."""
+    if words := description(html):
+        page.meta.setdefault("description", words)
     html = CHART.sub(lambda found: getattr(charts, found[1])(), html)
     html = DRAWING.sub(lambda found: drawing(found[2], found[1]), html)
     html = INTERVAL.sub(r'\1 <span class="interval">\2</span>', html)
     html = TEST.sub(lambda found: re.sub("(::|_)", r"\1<wbr>", found[0]), html)
     return FORMULA.sub(lambda found: mathml(found[2], found[1]), html)
+
+
+def description(html: str) -> str:
+    """The first paragraph of a page that says something, without its tags, shortened."""
+    texts = (unescape(TAG.sub("", found[1])) for found in PARAGRAPH.finditer(html))
+    words = next((text for text in texts if len(text) > 40), "")
+    return escape(shorten(words, 160, placeholder=" ..."))
 
 
 def drawing(path: str, words: str) -> str:
