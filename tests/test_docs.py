@@ -365,6 +365,14 @@ def test_the_result_of_the_demo_is_the_same_on_all_pages(figures: Any) -> None:
     assert f"with RICS, for {rics}." in text
 
 
+def test_the_home_page_promises_what_was_measured() -> None:
+    promise = PAGES["index"].read_text(encoding="utf-8").partition("## What it promises")[2]
+    numbers = set(re.findall(r"\b\d+\.\d\b", promise))
+    assert numbers == {"86.2", "80.9", "90.5", "86.7", "16.5"}
+    measured = PAGES["choose"].read_text(encoding="utf-8").partition("the crop survived every")[2]
+    assert numbers <= set(re.findall(r"\d+\.\d", measured))
+
+
 def test_every_stored_picture_has_its_script() -> None:
     scripts = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("figures/*.py"))
     stored = {path.name for path in DOCS.glob("images/*")}
