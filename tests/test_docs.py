@@ -22,7 +22,7 @@ import pytest
 import torch
 
 import rics_transforms
-from rics_transforms import theory
+from rics_transforms import palette, theory
 
 from . import chromium
 
@@ -419,6 +419,31 @@ def test_types_of_results_have_no_marks_of_code(figures: Any) -> None:
     text = "Returns:\n    int64 ``[..., 2]``: of ``x``.\n\nRaises:\n    ValueError: for ``x``.\n"
     cleared = text.replace("``[..., 2]``", "[..., 2]")
     assert figures("doctests").plain(text) == cleared
+
+
+GROUNDS = {"default": "#ffffff", "slate": "#1e2129"}
+"""What charts are drawn on, by colour scheme."""
+
+
+@pytest.mark.parametrize("scheme", GROUNDS)
+def test_the_colours_of_charts_stand_out(scheme: str, figures: Any) -> None:
+    styles = (DOCS / "assets" / "site.css").read_text(encoding="utf-8")
+    blues = re.findall(r"--rics-blue: (#\w{6})", styles)
+    assert blues[0] == palette.BLUE
+    charts = {palette.VERMILION, palette.GREEN, palette.GREY, blues[scheme == "slate"]}
+    assert {ink for ink in charts if contrast(ink, GROUNDS[scheme]) < 3} == set()
+
+
+def contrast(*colours: str) -> float:
+    """As WCAG 2 defines it."""
+    low, high = sorted(map(luminance, colours))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 # --- the calculator ------------------------------------------------------------------------------

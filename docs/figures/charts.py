@@ -10,7 +10,7 @@ from figures import measured
 from matplotlib.axes import Axes
 
 from rics_transforms import theory
-from rics_transforms.palette import BLUE, COLOURS, GREEN, GREY, VERMILION
+from rics_transforms.palette import BLUE, COLOURS, GREEN, GREY, PURPLE, VERMILION
 from rics_transforms.report.figures import chart
 
 N, DELTAS = 256, (1, 3, 9)
@@ -134,7 +134,7 @@ def _ends(cell: str) -> list[str]:
 CURVES: dict[str, tuple[str, tuple[float, ...], str]] = {
     "default": ("**lattice** (default)", (), BLUE),
     "RICS-MH": ("RICS-MH (`mexican_hat`)", (94.3, 83.9, 74.6, 58.1), GREEN),
-    "RICS-rand": ("RICS-rand (`random`)", (93.5, 81.5, 70.8, 52.9), COLOURS[4]),
+    "RICS-rand": ("RICS-rand (`random`)", (93.5, 81.5, 70.8, 52.9), PURPLE),
     "centre crop": ("centre crop", (), VERMILION),
 }
 """By name: the row of our table, the paper's values, a colour."""

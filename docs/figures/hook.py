@@ -28,6 +28,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 from figures import card, charts, pictures, tables
 from playground import photos
 
+from rics_transforms.palette import BLUE
+
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', flags=re.DOTALL)
 TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
 FOLD = re.compile(r"^### (.*)\n\n(?:<!-- \w+ -->\n)?((?:\|.*\n)+)", flags=re.MULTILINE)
@@ -62,6 +64,7 @@ def on_page_content(html: str, page: Any, **kwargs: Any) -> str:
         page.meta.setdefault("description", words)
     html = CHART.sub(lambda found: getattr(charts, found[1])(), html)
     html = DRAWING.sub(lambda found: drawing(found[2], found[1]), html)
+    html = html.replace(f": {BLUE}", ": var(--rics-blue)")  # too dark for the dark scheme
     html = INTERVAL.sub(r'\1 <span class="interval">\2</span>', html)
     html = TEST.sub(lambda found: re.sub("(::|_)", r"\1<wbr>", found[0]), html)
     return FORMULA.sub(lambda found: mathml(found[2], found[1]), html)
