@@ -358,6 +358,21 @@ def test_the_crop_of_the_moving_picture_stays(figures: Any) -> None:
     assert f".moving-rics {{ transform: translate({x}px, {y}px) }}" in moving.PATH.read_text()
 
 
+def test_the_moving_picture_stands_still_for_those_who_ask(
+    browser: chromium.Page, tmp_path: Path
+) -> None:
+    picture = (DOCS / "images" / "moving.svg").read_text(encoding="utf-8")
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Moving</title>{picture}")
+    moving = "document.getAnimations().length"
+    with chromium.serve(tmp_path) as (url, _):
+        browser.call("Page.navigate", url=url)
+        browser.wait(f"{moving} > 0")
+        reduced = {"name": "prefers-reduced-motion", "value": "reduce"}
+        browser.call("Emulation.setEmulatedMedia", features=[reduced])
+        browser.wait(f"{moving} === 0")
+        browser.call("Emulation.setEmulatedMedia", features=[])
+
+
 def test_the_result_of_the_demo_is_the_same_on_all_pages(figures: Any) -> None:
     centre, scenes, rics = figures("tables").demo()
     text = " ".join(PAGES["start"].read_text(encoding="utf-8").replace(">", "").split())
