@@ -24,6 +24,7 @@ LITTLE = {
     "deployment": ["--operators"],
     "subpixel": ["--limit", "1", "--grid", "1"],
     "trims": ["--limit", "1"],
+    "video": ["--clips", "."],
     "gpu": "--device cpu --backend eager --batches 1 --rounds 2 --scores lattice".split(),
 }
 
@@ -39,6 +40,9 @@ SMALL = {
     "growth": "SIDES, N, K = (48, 64, 96), 48, 32",
     "trims": "STEPS, TRIMS = {'2': 2}, {'trims': Trim(1, samples=1)}\nsqueezenet.SIDE = 64",
     "subpixel": "GRIDS = {'3 moves': Camera(1, samples=3)}\nsqueezenet.SIDE = 64",
+    "video": "clip = cv2.VideoWriter('clip.mp4', cv2.VideoWriter.fourcc(*'mp4v'), 25, (64, 48))\n"
+    "for grey in (0, 255):\n    clip.write(np.full((48, 64, 3), grey, np.uint8))\n"
+    "clip.release()",
     "gpu": "N, K, SHIFTS = 32, 24, SHIFTS[:1]\n"
     "from torchvision.models import squeezenet1_1 as vit_b_16",
 }
@@ -51,7 +55,7 @@ def test_benchmarks_run(name: str, assets: Path, tmp_path: Path, processes: Any)
     out = run(name, *LITTLE[name], cwd=tmp_path, assets=assets, processes=processes)
     if out.startswith("Left out"):
         pytest.skip(out)
-    assert "lattice" in out or name in ("pipeline", "forwards", "deployment")
+    assert "lattice" in out or name in ("pipeline", "forwards", "deployment", "video")
     for table in re.findall(r"(?:^\|.*\n)+", out, flags=re.MULTILINE):
         widths = {line.count(" | ") for line in table.splitlines()}
         assert len(widths) == 1, f"rows of different width:\n{table}"
