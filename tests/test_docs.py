@@ -411,6 +411,16 @@ def test_the_table_of_guarantees(figures: Any) -> None:
     assert "| 256, 224 | 33 | 7, 26 | 78.4 / 86.7 / 88.2 | 47.9 / 63.6 / 66.9 |" in rows[3]
 
 
+def test_the_table_of_headroom(figures: Any) -> None:
+    rows = figures("tables").headroom().replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    first = "| 256, 224 | 33 | 231 | 86.7 / 88.2 | 53.6 / 57.4 | 17.8 / 20.7 | 3.9 at D = 5 |"
+    assert rows[2] == first
+    for n, k, delta in ((256, 224, 5), (224, 140, 9), (256, 128, 17)):
+        m, (order, _) = n - k + 1, theory.lattice_order(n, k)
+        share = Fraction(order * m, order * m + 2 * delta) ** 2  # as the page says
+        assert theory.robustness_bound(n, k, delta) == share * theory.robustness_limit(n, k, delta)
+
+
 def test_formulas_become_mathml(figures: Any) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("latex2mathml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 from rics_transforms import theory
@@ -12,6 +13,8 @@ from rics_transforms.verification.metrics import METRICS, QUANTILES
 SIZES = ((256, 240), (256, 224), (256, 192), (256, 160), (256, 128), (224, 180), (224, 140))
 """Windows and crops, in pixels."""
 DELTAS = (1, 3, 5, 9)
+COMMON = ((256, 224), (224, 196), (320, 224), (512, 448), (224, 180), (224, 140), (256, 128))
+"""Windows and crops of which `headroom` shows how near the lattice comes to the limit."""
 GAP = "\N{NO-BREAK SPACE}"
 DEMO = re.compile(r"changes for (\d+) of (\d+) .*?with RICS, for (\d+)")
 MARKED = re.compile(r"<!-- accuracy-cost -->(.*?)<!-- /accuracy-cost -->", flags=re.DOTALL)
@@ -20,7 +23,10 @@ MARKED = re.compile(r"<!-- accuracy-cost -->(.*?)<!-- /accuracy-cost -->", flags
 def guarantee() -> str:
     """Robustness of the paper's score, of the lattice, and the limit, by size and shift."""
     head = ["n, k", "m", "j, t", *(f"D = {delta}" for delta in DELTAS)]
-    rows = [_row(n, k) for n, k in SIZES]
+    return _table(head, [_row(n, k) for n, k in SIZES])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -37,12 +43,38 @@ def _row(n: int, k: int) -> list[str]:
 
 
 def _cell(n: int, k: int, delta: int) -> str:
-    shares = (
-        theory.robustness_bound(n, k, delta, order=1),
-        theory.robustness_bound(n, k, delta),
-        theory.robustness_limit(n, k, delta),
-    )
+    paper = theory.robustness_bound(n, k, delta, order=1)
+    return _shares([paper, *_lattice_and_limit(n, k, delta)])
+
+
+def _shares(shares: list[Fraction]) -> str:
     return f"{GAP}/{GAP}".join(f"{100 * float(share):.1f}" for share in shares)
+
+
+def headroom() -> str:
+    """How near the lattice comes to the limit, by size and shift, and where it is furthest off."""
+    head = ["n, k", "m", "N = jm", *(f"D = {delta}" for delta in (1, 4, 9)), "most headroom"]
+    return _table(head, [_headroom(n, k) for n, k in COMMON])
+
+
+def _headroom(n: int, k: int) -> list[str]:
+    order, m = theory.lattice_order(n, k)[0], theory.crop_positions(n, k)[0]
+    gaps = {
+        delta: theory.robustness_limit(n, k, delta) - theory.robustness_bound(n, k, delta)
+        for delta in range(1, m)
+    }
+    widest = max(gaps, key=lambda delta: gaps[delta])
+    return [
+        f"{n},{GAP}{k}",
+        f"{m}",
+        f"{order * m}",
+        *(_shares(_lattice_and_limit(n, k, delta)) for delta in (1, 4, 9)),
+        f"{100 * float(gaps[widest]):.1f} at D{GAP}={GAP}{widest}",
+    ]
+
+
+def _lattice_and_limit(n: int, k: int, delta: int) -> list[Fraction]:
+    return [theory.robustness_bound(n, k, delta), theory.robustness_limit(n, k, delta)]
 
 
 def accuracy_cost() -> str:
