@@ -25,6 +25,7 @@ LITTLE = {
     "subpixel": ["--limit", "1", "--grid", "1"],
     "trims": ["--limit", "1"],
     "video": ["--clips", "."],
+    "learned": ["--limit", "2"],
     "gpu": "--device cpu --backend eager --batches 1 --rounds 2 --scores lattice".split(),
 }
 
@@ -43,6 +44,7 @@ SMALL = {
     "video": "clip = cv2.VideoWriter('clip.mp4', cv2.VideoWriter.fourcc(*'mp4v'), 25, (64, 48))\n"
     "for grey in (0, 255):\n    clip.write(np.full((48, 64, 3), grey, np.uint8))\n"
     "clip.release()",
+    "learned": "STEPS, TILES, SIDES = 2, 1, SIDES[:1]\ndel PLANS['learned, patches']",
     "gpu": "N, K, SHIFTS = 32, 24, SHIFTS[:1]\n"
     "from torchvision.models import squeezenet1_1 as vit_b_16",
 }
