@@ -65,8 +65,17 @@ def is_available() -> bool:
 
 def integer_image(images: Tensor) -> Tensor:
     """As `exact.integer_image`; float32 images of 256 grey levels in a single pass."""
-    if images.dtype != torch.float32 or not _is_dense(images):
-        return exact.integer_image(images)
+    if images.dtype == torch.float32:
+        if _is_dense(images):
+            return _levels(images)
+        channels_last = images.movedim(-3, -1)  # as images of PIL and NumPy lie in memory
+        if _is_dense(channels_last):
+            return _levels(channels_last).movedim(-1, -3)
+    return exact.integer_image(images)
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Grey levels of dense float32 values in any order of axes, if they are any."""
     levels = torch.empty(images.shape, dtype=torch.uint8, device="cpu")
 
     source = _address(images, torch.float32, images.shape)

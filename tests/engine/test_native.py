@@ -229,6 +229,23 @@ def test_grey_levels_equal_pytorch(values: str) -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_grey_levels_of_every_layout(layout: str) -> None:
+    images = LAYOUTS[layout](random_image(4, 3, 20, 24)) / 255
+    levels, expected = native.integer_image(images), integer_image(images)
+    assert levels.dtype == expected.dtype == torch.uint8
+    assert torch.equal(levels, expected)
+
+
+@needs_kernels
+@pytest.mark.parametrize("layout", ["CHW", "HWC"])
+def test_whole_layouts_are_read_in_one_pass(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = LAYOUTS[layout](random_image(4, 3, 20, 24) / 255)
+    monkeypatch.setattr(native.exact, "integer_image", lambda images: pytest.fail("not compiled"))
+    assert native.integer_image(images).stride() == images.stride()
+
+
+@needs_kernels
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 258.0])
 def test_bad_floats_are_refused_as_by_pytorch(bad: float) -> None:
     image = torch.zeros(1, 2, 1000)
