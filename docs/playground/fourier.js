@@ -65,41 +65,49 @@ export function correlate({ data, width }, filter, t) {
  * @param {Plane} plane
  * @param {number} half
  * @param {boolean} down  along columns instead of rows
- * @param {typeof forward} butterfly
+ * @param {typeof forward} butterflies
  */
-function stage({ re, im, side }, half, down, butterfly) {
-  const run = down ? side : 1; // numbers next to each other that are treated alike
-  for (let j = 0; j < half; j++) {
-    const cosine = Math.cos((Math.PI * j) / half), sine = -Math.sin((Math.PI * j) / half);
-    for (let from = j * run; from < re.length; from += 2 * half * run) {
-      for (let i = from; i < from + run; i++) butterfly(re, im, i, i + half * run, cosine, sine);
-    }
+function stage(plane, half, down, butterflies) {
+  const run = down ? plane.side : 1;
+  const angles = Float64Array.from({ length: half }, (_, j) => (Math.PI * j) / half);
+  const roots = { cosines: angles.map(Math.cos), sines: angles.map((angle) => -Math.sin(angle)) };
+  for (let from = 0; from < plane.re.length; from += 2 * half * run) {
+    butterflies(plane, from, half, run, roots);
   }
 }
 
 /**
- * Sum and difference of the numbers at i and k, the latter times a root of unity.
+ * Sums and differences of the numbers at i and k, the latter times roots of unity.
  *
- * @param {Float64Array} re
- * @param {Float64Array} im
- * @param {number} i
- * @param {number} k
- * @param {number} cosine
- * @param {number} sine
+ * @param {Plane} plane
+ * @param {number} from  the first i
+ * @param {number} half  how many roots there are
+ * @param {number} run  how many numbers next to each other have the same one
+ * @param {{cosines: Float64Array, sines: Float64Array}} roots
  */
-function forward(re, im, i, k, cosine, sine) {
-  const a = re[i] - re[k], b = im[i] - im[k];
-  re[i] += re[k];
-  im[i] += im[k];
-  re[k] = a * cosine - b * sine;
-  im[k] = a * sine + b * cosine;
+function forward({ re, im }, from, half, run, { cosines, sines }) {
+  for (let j = 0, i = from, k = from + half * run; j < half; j++) {
+    const cosine = cosines[j], sine = sines[j];
+    for (const end = i + run; i < end; i++, k++) {
+      const a = re[i] - re[k], b = im[i] - im[k];
+      re[i] += re[k];
+      im[i] += im[k];
+      re[k] = a * cosine - b * sine;
+      im[k] = a * sine + b * cosine;
+    }
+  }
 }
 
 /** What undoes it, but for a factor of 2. @type {typeof forward} */
-function backward(re, im, i, k, cosine, sine) {
-  const a = re[k] * cosine + im[k] * sine, b = im[k] * cosine - re[k] * sine;
-  re[k] = re[i] - a;
-  im[k] = im[i] - b;
-  re[i] += a;
-  im[i] += b;
+function backward({ re, im }, from, half, run, { cosines, sines }) {
+  for (let j = 0, i = from, k = from + half * run; j < half; j++) {
+    const cosine = cosines[j], sine = sines[j];
+    for (const end = i + run; i < end; i++, k++) {
+      const a = re[k] * cosine + im[k] * sine, b = im[k] * cosine - re[k] * sine;
+      re[k] = re[i] - a;
+      im[k] = im[i] - b;
+      re[i] += a;
+      im[i] += b;
+    }
+  }
 }
