@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,12 +24,14 @@ from rics_transforms.engine.resampling import resample
 from .chromium import Page
 
 DOCS = Path(__file__).parent.parent / "docs"
-SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Playground</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root {{ color-scheme: light dark; font-family: sans-serif }}
-body {{ margin: 1rem auto; max-width: 60rem; padding: 0 0.75rem }}</style></head>
-<body><h1 id="playground">Playground</h1>{}</body></html>"""
-"""What a site puts around the page, at the least."""
+CONFIG = """
+INHERIT: {root}/mkdocs.yml
+docs_dir: {docs}
+nav: [playground.md]
+hooks: []
+plugins: []
+"""
+"""The site's, without what other pages need."""
 
 IDLE = "document.querySelector('#rics-playground')?.ariaBusy === 'false'"
 
@@ -33,12 +39,21 @@ Place = tuple[float, float]
 
 
 def write(folder: Path) -> Path:
-    """The playground as a site holds it: `index.html` beside the scripts and the photographs."""
-    shutil.copytree(DOCS / "playground", folder, dirs_exist_ok=True)
-    module("photos").write(folder / "photos")
-    text = (DOCS / "playground.md").read_text(encoding="utf-8")
-    html = text[text.index("<link") : text.index("</script>") + len("</script>")]
-    (folder / "index.html").write_text(SHELL.format(html), encoding="utf-8")
+    """A site with the theme of the real one and only this page, in `folder`."""
+    docs = folder.with_name(f"{folder.name}-docs")
+    for part in ("playground", "assets"):
+        shutil.copytree(DOCS / part, docs / part)
+    shutil.copy(DOCS / "playground.md", docs)
+    photos, pictures = module("photos"), docs / "playground" / "photos"
+    pictures.mkdir()
+    for name in photos.NAMES:
+        photos.photograph(name).save(pictures / f"{name}.png", compress_level=1)
+    config = docs.with_suffix(".yml")
+    config.write_text(CONFIG.format(root=DOCS.parent, docs=docs), encoding="utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
+    options = ["--config-file", str(config), "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run([*command, *options], cwd=DOCS.parent, env=environment, check=True)
     return folder
 
 
@@ -54,16 +69,17 @@ def module(name: str) -> Any:
 def run(page: Page, function: str, *arguments: Any) -> Any:
     """Call an async function in the page, after loading the playground's modules."""
     names = ("camera", "hashing", "image", "peaks", "resampling", "scores", "selection", "theory")
-    modules = ", ".join(f"...await import('/{name}.js')" for name in names)
+    modules = ", ".join(f"...await import('/playground/{name}.js')" for name in names)
     listed = ", ".join(json.dumps(argument) for argument in arguments)
     return page.evaluate(
         f"(async () => {{ const m = {{{modules}}}; return ({function})({listed}) }})()"
     )
 
 
+@cache
 def photo(site: Path, name: str) -> Tensor:
     """A photograph of the playground, uint8 ``[3, H, W]``."""
-    with PIL.Image.open(site / "photos" / f"{name}.png") as image:
+    with PIL.Image.open(site / "playground" / "photos" / f"{name}.png") as image:
         return torch.from_numpy(np.array(image)).movedim(-1, 0)
 
 
@@ -85,17 +101,19 @@ def middle(image: Tensor, n: int) -> Tensor:
     return cut(image, (top, left), n)
 
 
-def shown_by_halves(image: Tensor, place: Place, n: int, shifts: str) -> Tensor:
-    """The window where photographs move by half pixels: means of 2 x 2 of twice as many pixels."""
+def fine_scene(image: Tensor, n: int, shifts: str) -> Tensor:
+    """What photographs that move by half pixels are taken of: twice as many pixels."""
     if shifts == "cyclic":
-        scene = enlarge(middle(image, n), cyclic=True)
-        down, right = (-int(2 * along) for along in place)
-        view = scene.roll((down, right), (-2, -1))
-    else:
-        top, left = (int(2 * along) for along in place)
-        scene = enlarge(image, cyclic=False)
-        view = scene[:, top : top + 2 * n, left : left + 2 * n]
-    return exposed(view)
+        return enlarge(middle(image, n), cyclic=True)
+    return enlarge(image, cyclic=False)
+
+
+def shown_by_halves(scene: Tensor, place: Place, n: int, shifts: str) -> Tensor:
+    """The window at a place in pixels: means of 2 x 2 pixels of a fine scene."""
+    top, left = (int(2 * along) for along in place)
+    if shifts == "cyclic":
+        return exposed(scene.roll((-top, -left), (-2, -1)))
+    return exposed(scene[:, top : top + 2 * n, left : left + 2 * n])
 
 
 def exposed(scene: Tensor) -> Tensor:
@@ -117,37 +135,47 @@ def enlarge(image: Tensor, *, cyclic: bool) -> Tensor:
 
 def as_rgba(image: Tensor) -> str:
     """The bytes of `ImageData`, in base64."""
-    return base64.b64encode(bytes(opaque(image))).decode()
-
-
-def opaque(image: Tensor) -> list[int]:
-    """The bytes of `ImageData`."""
     pixels = torch.cat([image, torch.full_like(image[:1], 255)]).movedim(0, -1)
-    values: list[int] = pixels.flatten().tolist()
-    return values
+    return base64.b64encode(pixels.numpy().tobytes()).decode()
 
 
 DECODE = """({ data, n }) => ({
   data: Uint8ClampedArray.from(atob(data), (c) => c.charCodeAt(0)), height: n, width: n,
 })"""
+ENCODE = """({ data }) => btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""))"""
+
+
+def reset(page: Page) -> None:
+    """Everything as a visitor finds it, but for what the browser itself was told."""
+    page.evaluate(
+        """(() => {
+          const form = document.querySelector('#rics-playground form');
+          form.k.max = form.n.max;
+          form.reset();
+          form.photo.dispatchEvent(new Event('change'));
+          form.querySelector('details').open = false;
+          document.activeElement.blur();
+          scrollTo(0, 0);
+        })()"""
+    )
+    page.wait(IDLE)
 
 
 def choose(page: Page, **values: str) -> None:
-    """Set controls as a visitor does."""
-    for name, value in values.items():
-        page.evaluate(
-            f"""(() => {{
-              const form = document.querySelector('#rics-playground form');
-              const list = form.elements[{name!r}];
-              const control = list instanceof RadioNodeList
-                ? [...list].find((one) => one.value === {value!r}) : list;
-              if (control.type === 'radio') return control.click();
-              if (control.type === 'checkbox') return control.checked === ({value!r} === 'on')
-                || control.click();
-              control.value = {value!r};
-              for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
-            }})()"""
-        )
+    """Set controls as a visitor does, who would start anew with each; tell the page once."""
+    told = next((name for name in ("photo", "shifts") if name in values), next(iter(values)))
+    page.evaluate(
+        f"""(() => {{
+          const {{ elements }} = document.querySelector('#rics-playground form');
+          for (const [name, value] of Object.entries({json.dumps(values)})) {{
+            if (elements[name].type === 'checkbox') elements[name].checked = value === 'on';
+            else elements[name].value = value;
+          }}
+          const list = elements[{told!r}];
+          const control = list instanceof RadioNodeList ? list[0] : list;
+          for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
+        }})()"""
+    )
     page.wait(IDLE)
 
 
@@ -168,7 +196,7 @@ def stage_box(page: Page) -> tuple[float, float, float]:
     x, y, width = page.evaluate(
         """(() => {
           const stage = document.querySelector('[data-part=stage]');
-          stage.scrollIntoView({ block: 'center' });
+          stage.scrollIntoView({ block: 'nearest' });
           const { left, top, width } = stage.getBoundingClientRect();
           return [left + width / 2, top + width / 2, width];
         })()"""

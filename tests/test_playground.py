@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch import Tensor
 
 from rics_transforms import get_score, locate, rics_crop, theory
 from rics_transforms.engine.exact import integer_image
@@ -27,6 +31,7 @@ from .chromium import Page
 from .conftest import SCORES, SHIFTS, random_image
 from .playground import (
     DECODE,
+    ENCODE,
     IDLE,
     Place,
     as_rgba,
@@ -34,9 +39,10 @@ from .playground import (
     cut,
     enlarge,
     exposed,
-    opaque,
+    fine_scene,
     pair,
     photo,
+    reset,
     run,
     shown,
     shown_by_halves,
@@ -50,9 +56,24 @@ SMOOTH = ("lattice", "mexican_hat", "saliency")
 # --- the page ------------------------------------------------------------------------------------
 
 
+WIDE = (1280, 720)
+"""Width and height of a small notebook's screen."""
+COLLECT = """{
+  window.problems = [];
+  const collect = (problem) => problems.push(String(problem));
+  const { error, warn } = console;
+  console.error = (...words) => { collect(words); error(...words); };
+  console.warn = (...words) => { collect(words); warn(...words); };
+  addEventListener("error", (event) => collect(event.message ?? event.target.src), true);
+  addEventListener("unhandledrejection", (event) => collect(event.reason));
+}"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return playground.write(tmp_path_factory.mktemp("site"))
+    for module in ("mkdocs", "material"):
+        pytest.importorskip(module)
+    return playground.write(tmp_path_factory.mktemp("playground") / "site")
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +82,36 @@ def server(site: Path, browser: Page) -> Iterator[tuple[str, list[str]]]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def opened(browser: Page, server: tuple[str, list[str]]) -> Iterator[Page]:
+    """The playground, loaded once: enough for what neither uses nor changes its controls."""
+    browser.call("Page.enable")
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source=COLLECT)
+    resize(browser, *WIDE)
+    load(browser, server)
+    yield browser
+    browser.call("Page.disable")
+    browser.call("Emulation.clearDeviceMetricsOverride")
+
+
 @pytest.fixture
-def page(browser: Page, server: tuple[str, list[str]]) -> Page:
-    """The playground, freshly loaded."""
-    browser.call("Page.navigate", url=server[0])
-    browser.wait(IDLE)
-    return browser
+def page(opened: Page) -> Iterator[Page]:
+    """The playground as a visitor finds it, and without complaints when the test has ended."""
+    resize(opened, *WIDE)
+    reset(opened)
+    yield opened
+    assert opened.evaluate("problems") == []
+
+
+def load(page: Page, server: tuple[str, list[str]]) -> None:
+    page.call("Storage.clearDataForOrigin", origin=server[0], storageTypes="local_storage")
+    page.call("Page.navigate", url=f"{server[0]}playground/")
+    page.wait(IDLE)
+
+
+def resize(page: Page, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
 
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -77,8 +122,8 @@ def test_constants_are_those_of_the_package() -> None:
     assert constants.PATH.read_text(encoding="utf-8") == constants.script()
 
 
-def test_origins_on_photographs(page: Page, site: Path) -> None:
-    names = sorted(path.stem for path in (site / "photos").iterdir())
+def test_origins_on_photographs(opened: Page, site: Path) -> None:
+    names = sorted(path.stem for path in (site / "playground" / "photos").iterdir())
     sizes = [(256, 224), (224, 140), (97, 64)]
     generator = np.random.default_rng(0)
     cases = []
@@ -88,14 +133,14 @@ def test_origins_on_photographs(page: Page, site: Path) -> None:
         cases.append({"name": name, "score": score, "cyclic": shifts == "cyclic", "n": n, "k": k})
         cases[-1]["place"] = place
     found = run(
-        page,
+        opened,
         """async (cases) => {
-          const photos = {}, origins = [];
+          const photos = {}, selectors = {}, origins = [];
           for (const { name, score, cyclic, n, k, place } of cases) {
             photos[name] ??= await m.read(await (await fetch(`photos/${name}.png`)).blob());
             const window = m.cut(photos[name], ...place, n);
-            const selector = new m.Selector(n, k, m.SCORES[score], cyclic);
-            origins.push(selector.locate(window).origin);
+            selectors[[n, k, score, cyclic]] ??= new m.Selector(n, k, m.SCORES[score], cyclic);
+            origins.push(selectors[[n, k, score, cyclic]].locate(window).origin);
           }
           return origins;
         }""",
@@ -135,30 +180,43 @@ def conformance(subpixel: bool) -> tuple[list[dict[str, Any]], list[dict[str, An
     return cases, asked
 
 
-def test_conformance_vectors(page: Page) -> None:
+def test_conformance_vectors(opened: Page) -> None:
     cases, asked = conformance(subpixel=False)
     assert {(case["score"], case["shifts"]) for case in cases} == set(product(SCORES, SHIFTS))
-    assert locate_all(page, asked) == [case["origin"] for case in cases]
+    assert locate_all(opened, asked) == [case["origin"] for case in cases]
 
 
-def test_conformance_vectors_between_the_pixels(page: Page) -> None:
+def test_conformance_vectors_between_the_pixels(opened: Page) -> None:
     cases, asked = conformance(subpixel=True)
     assert {(case["score"], case["shifts"]) for case in cases} == set(product(SMOOTH, SHIFTS))
-    found = crop_all(page, asked)
+    found = crop_all(opened, asked)
     assert [origin for origin, _ in found] == [case["origin"] for case in cases]
-    assert [digest for _, digest in found] == [case["digest"] for case in cases]
+    assert [digest(crop) for _, crop in found] == [case["digest"] for case in cases]
 
 
-def test_origins_on_degenerate_images(page: Page) -> None:
+def test_origins_on_degenerate_images(opened: Page) -> None:
     """Flat images and patterns: all is decided by fallback levels and ties."""
     sizes = [(24, 20), (24, 9), (23, 12), (24, 24), (20, 3), (20, 4), (16, 1)]
     cases, expected = [], []
-    for name, score, shifts, (n, k) in product(reference.ZOO, SCORES, SHIFTS, sizes):
-        image = reference.zoo_image(name, n, n)
-        cyclic = shifts == "cyclic"
-        cases.append({"data": as_rgba(image), "n": n, "k": k, "score": score, "cyclic": cyclic})
-        expected.append(locate(image, k, score=score, shifts=shifts).tolist())
-    assert locate_all(page, cases) == expected
+    for (n, k), score, shifts in product(sizes, SCORES, SHIFTS):
+        images, asked = zoo_of(n, k, score, shifts)
+        cases += asked
+        expected += locate(images, k, score=score, shifts=shifts).tolist()
+    assert locate_all(opened, cases) == expected
+
+
+def zoo_of(n: int, k: int, score: str, shifts: str) -> tuple[Tensor, list[dict[str, Any]]]:
+    """Every degenerate image, and what to ask the page about it."""
+    images, encoded = zoo(n)
+    rule = {"n": n, "k": k, "score": score, "cyclic": shifts == "cyclic"}
+    return images, [{"data": data, **rule} for data in encoded]
+
+
+@cache
+def zoo(n: int) -> tuple[Tensor, list[str]]:
+    """Every degenerate image, and how the page is told about it."""
+    images = torch.stack([reference.zoo_image(name, n, n) for name in reference.ZOO])
+    return images, list(map(as_rgba, images))
 
 
 def locate_all(page: Page, cases: list[dict[str, Any]]) -> Any:
@@ -172,44 +230,48 @@ def locate_all(page: Page, cases: list[dict[str, Any]]) -> Any:
 
 
 def crop_all(page: Page, cases: list[dict[str, Any]]) -> Any:
-    """The origins in 1/64 px that the page chooses between the pixels, and digests of the crops."""
+    """The origins in 1/64 px that the page chooses between the pixels, and the crops' bytes."""
     return run(
         page,
-        f"""(cases) => Promise.all(cases.map(async ({{ k, score, cyclic, ...image }}) => {{
+        f"""(cases) => cases.map(({{ k, score, cyclic, ...image }}) => {{
           const window = ({DECODE})(image);
           const selector = new m.Selector(image.n, k, m.SCORES[score], cyclic, true);
           const {{ origin }} = selector.locate(window);
-          const bytes = selector.cut(window, origin).data.filter((_, i) => i % 4 < 3);
-          const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-          const digits = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0"));
-          return [origin.map((place) => 64 * place), digits.join("").slice(0, 16)];
-        }}))""",
+          return [origin.map((place) => 64 * place), ({ENCODE})(selector.cut(window, origin))];
+        }})""",
         cases,
     )
 
 
-def test_places_and_crops_between_the_pixels_on_degenerate_images(page: Page) -> None:
+def digest(rgba: str) -> str:
+    """Of a crop's bytes, as `vectors.digest` has it."""
+    pixels = np.frombuffer(base64.b64decode(rgba), np.uint8).reshape(-1, 4)
+    return hashlib.sha256(pixels[:, :3].tobytes()).hexdigest()[:16]
+
+
+def test_places_and_crops_between_the_pixels_on_degenerate_images(opened: Page) -> None:
     """Plateaus, ridges and ties, which have heights of peaks in common; and patches too small."""
     sizes = [(24, 20), (24, 9), (23, 12), (24, 24), (20, 3)]
-    asked, expected = [], []
-    for name, score, shifts, (n, k) in product(reference.ZOO, SMOOTH, SHIFTS, sizes):
-        image = reference.zoo_image(name, n, n)
-        cyclic = shifts == "cyclic"
-        asked.append({"data": as_rgba(image), "n": n, "k": k, "score": score, "cyclic": cyclic})
-        case = {"k": k, "score": score, "options": {}, "shifts": shifts, "subpixel": True}
-        expected.append([vectors.origin(case, image), vectors.digest(case, image)])
-    assert crop_all(page, asked) == expected
+    cases, expected = [], []
+    for (n, k), score, shifts in product(sizes, SMOOTH, SHIFTS):
+        images, asked = zoo_of(n, k, score, shifts)
+        cases += asked
+        rule: dict[str, Any] = {"score": score, "shifts": shifts, "subpixel": True}
+        origins = 64 * locate(images, k, **rule)
+        crops = map(as_rgba, rics_crop(images, k, **rule))
+        expected += map(list, zip(origins.tolist(), crops, strict=True))
+    assert crop_all(opened, cases) == expected
 
 
 @pytest.mark.parametrize("bits", [1, 10, 20, 31, 41])
-def test_peaks(page: Page, bits: int) -> None:
+def test_peaks(opened: Page, bits: int) -> None:
     """The fit alone, to scores of any size: peaked, flat, and of both signs."""
     generator = torch.Generator().manual_seed(bits)
     scores = torch.randint(-(2**bits), 2**bits, (9, 3000), generator=generator)
     scores[4] = scores.amax(0)
     scores[:, :1000] = scores[4, :1000] - (scores[4, :1000] - scores[:, :1000]) // 2**10
     found = run(
-        page,
+        opened,
         "(all) => all.map((nine) => Object.values(m.fit(nine)))",
         scores.T.tolist(),
     )
@@ -217,51 +279,52 @@ def test_peaks(page: Page, bits: int) -> None:
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-def test_resampling(page: Page, cyclic: bool) -> None:
+def test_resampling(opened: Page, cyclic: bool) -> None:
     """Extreme bytes at every fraction, over all borders."""
     image = 255 * (random_image(3, 11, 11) > 127).to(torch.uint8)
     places = [[64 * y + fraction, 64 * y + 63 - fraction] for y in (0, 5) for fraction in range(64)]
     places += [] if cyclic else [[-32, 6 * 64 + 31]]
     found = run(
-        page,
+        opened,
         f"""(image, places, cyclic) => places.map((place) =>
-          Array.from(m.resample(({DECODE})(image), place, 4, 5, cyclic).data))""",
+          ({ENCODE})(m.resample(({DECODE})(image), place, 4, 5, cyclic)))""",
         {"data": as_rgba(image), "n": 11},
         places,
         cyclic,
     )
     images = image[None].expand(len(places), -1, -1, -1)
     crops = resample(images, torch.tensor(places), (4, 5), cyclic=cyclic)
-    assert found == [opaque(crop) for crop in crops]
+    assert found == [as_rgba(crop) for crop in crops]
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-def test_camera(page: Page, cyclic: bool) -> None:
+def test_camera(opened: Page, cyclic: bool) -> None:
     """A scene at twice the resolution, and what a sensor sees of it."""
     image = random_image(3, 14, 14)
     large, *views = run(
-        page,
+        opened,
         f"""(image, cyclic) => {{
           const scene = m.enlarge(({DECODE})(image), cyclic);
           const moves = [[0, 0], [0, 1], [1, 0], [1, 1]];
           return [scene, ...moves.map((move) => m.expose(scene, move, cyclic))]
-            .map(({{ data, height }}) => [height, Array.from(data)]);
+            .map((view) => [view.height, ({ENCODE})(view)]);
         }}""",
         {"data": as_rgba(image), "n": 14},
         cyclic,
     )
-    assert large == [28, opaque(enlarge(image, cyclic=cyclic))]
+    scene = enlarge(image, cyclic=cyclic)
+    assert large == [28, as_rgba(scene)]
     for (down, right), view in zip(product((0, 1), repeat=2), views, strict=True):
         if cyclic:
-            seen = shown_by_halves(image, (down / 2, right / 2), 14, "cyclic")
+            seen = shown_by_halves(scene, (down / 2, right / 2), 14, "cyclic")
         else:
-            seen = exposed(enlarge(image, cyclic=False)[:, down:, right:])
-        assert view == [seen.shape[1], opaque(seen)]
+            seen = exposed(scene[:, down:, right:])
+        assert view == [seen.shape[1], as_rgba(seen)]
 
 
 @pytest.mark.parametrize("shifts", SHIFTS)
 @pytest.mark.parametrize("name", SCORES)
-def test_score_maps(page: Page, name: str, shifts: str) -> None:
+def test_score_maps(opened: Page, name: str, shifts: str) -> None:
     """Every score of every level, not only where the highest one is."""
     n, k = 61, 46
     image, score = random_image(3, n, n), get_score(name)
@@ -272,7 +335,7 @@ def test_score_maps(page: Page, name: str, shifts: str) -> None:
         for level in complete_levels(score, t)
     ]
     found = run(
-        page,
+        opened,
         f"""(image, name, t, cyclic) => {{
           const window = ({DECODE})(image);
           const whole = cyclic ? m.cut(window, 0, 0, window.width + t - 1) : window;
@@ -286,11 +349,11 @@ def test_score_maps(page: Page, name: str, shifts: str) -> None:
     assert [[int(float(v) if "." in v else v) for v in level] for level in found] == expected
 
 
-def test_filters_of_the_mexican_hat(page: Page) -> None:
+def test_filters_of_the_mexican_hat(opened: Page) -> None:
     """Float64 rounds like decimal arithmetic, for every crop size that the slider offers."""
-    sizes = page.evaluate("['min', 'max'].map((end) => +document.querySelector('[name=k]')[end])")
+    sizes = opened.evaluate("['min', 'max'].map((end) => +document.querySelector('[name=k]')[end])")
     found = run(
-        page,
+        opened,
         """(least, most) => Array.from({ length: most - least + 1 }, (_, i) =>
           m.paperHatSigmas(least + i).map((sigma) => {
             const { u, g } = m.paperHatFilters(least + i, sigma);
@@ -303,10 +366,10 @@ def test_filters_of_the_mexican_hat(page: Page) -> None:
             assert (u, g) == mexican_hat_factors(k, scale * k / 140), k
 
 
-def test_theory(page: Page) -> None:
+def test_theory(opened: Page) -> None:
     cases = [(n, k, d) for n in (64, 256) for k in (32, 47, n - 5, n) for d in (0, 1, 3, 40)]
     found = run(
-        page,
+        opened,
         """(cases) => cases.map(([n, k, delta]) => {
           const order = m.latticeOrder(n, k), shift = [-delta, delta >> 1];
           return [order, m.patchSize(n, k, order), m.robustnessBound(n, k, delta, order),
@@ -399,12 +462,12 @@ def test_every_score_while_dragged(page: Page, site: Path, score: str, shifts: s
     print(f"answered in {latencies[7]:.1f} ms (median), {latencies[-1]:.1f} ms (most)")
 
 
-def crop_shown(page: Page, part: str) -> list[int]:
-    """The pixels of a crop on the page."""
-    found: list[int] = page.evaluate(
+def picture(page: Page, part: str) -> str:
+    """The bytes of a picture on the page, in base64."""
+    found: str = page.evaluate(
         f"""(() => {{
           const canvas = document.querySelector("[data-part={part}]"), k = canvas.width;
-          return Array.from(canvas.getContext("2d").getImageData(0, 0, k, k).data);
+          return ({ENCODE})(canvas.getContext("2d").getImageData(0, 0, k, k));
         }})()"""
     )
     return found
@@ -415,9 +478,10 @@ def crop_shown(page: Page, part: str) -> list[int]:
 def test_half_pixels(page: Page, site: Path, score: str, shifts: str) -> None:
     """Each picture on the way is the package's crop between the pixels."""
     image, n, k = photo(site, "coffee"), 200, 170
-    choose(page, photo="coffee", n=str(n), k=str(k), score=score, shifts=shifts)
-    choose(page, between="on", halves="on")
+    settings = {"photo": "coffee", "n": str(n), "k": str(k), "score": score, "shifts": shifts}
+    choose(page, **settings, halves="on", between="on")
     rule: dict[str, Any] = {"score": score, "shifts": shifts, "subpixel": True}
+    scene = fine_scene(image, n, shifts)
     start = pair(page, "place")
     x, y, unit = stage_box(page)
     page.mouse("Pressed", x, y)
@@ -426,34 +490,44 @@ def test_half_pixels(page: Page, site: Path, score: str, shifts: str) -> None:
         page.next_frame()
         place = pair(page, "place")
         assert place == (start[0] + 5 * step / 2, start[1] - step / 2)
-        window = shown_by_halves(image, place, n, shifts)
+        window = shown_by_halves(scene, place, n, shifts)
         origin = locate(window, k, **rule)
         assert list(pair(page, "origin")) == origin.tolist()
         words = re.findall(r"-?\d+\.\d\d", text(page, "rics-origin"))
         assert [float(word) for word in words] == pytest.approx(origin.tolist(), abs=0.0051)
-        assert crop_shown(page, "rics") == opaque(rics_crop(window, k, **rule))
+        assert picture(page, "rics") == as_rgba(rics_crop(window, k, **rule))
     page.mouse("Released", x, y)
 
 
 @pytest.mark.parametrize("shifts", SHIFTS)
 def test_crops_between_the_pixels_stay(page: Page, shifts: str) -> None:
-    """Under moves by half a pixel those on whole pixels do not, and their pixels change more."""
+    """Dragged by half pixels those on whole pixels do not, and their pixels change more."""
     choose(page, photo="chelsea", shifts=shifts, halves="on")
     kept, changes = {}, {}
     for between in ("off", "on"):
         choose(page, between=between)
-        page.evaluate("document.querySelector('[data-part=stage]').focus()")
+        start = pair(page, "place")
+        x, y, unit = stage_box(page)
+        page.mouse("Pressed", x, y)
         seen = []
-        for _ in range(10):
-            page.press("ArrowRight")
-            verdict = text(page, "verdict").split("RICS crop")[1]
-            seen.append(float(re.findall(r"by ([\d.]+)", verdict)[0]))
+        for step in range(1, 11):
+            page.mouse("Moved", x + step * unit / 2, y)
+            page.next_frame()
+            assert pair(page, "place") == (start[0], start[1] - step / 2)
+            seen.append(change(page, "rics"))
+        page.mouse("Released", x, y)
         kept[between], changes[between] = int(text(page, "rics-kept")), np.median(seen)
     assert int(text(page, "centre-kept")) == 0
     assert kept["off"] <= 5
     assert kept["on"] >= 9
     assert changes["on"] < changes["off"] / 3
     assert text(page, "theory-share") == text(page, "theory-kept") == "\N{EN DASH}"
+
+
+def change(page: Page, name: str) -> float:
+    """By how many grey levels the page says that a crop's pixels differ."""
+    words = text(page, f"{name}-change")
+    return 0.0 if words == "No pixel differs" else float(words.removeprefix("Pixels differ by "))
 
 
 def test_only_smooth_scores_have_peaks_between_the_pixels(page: Page) -> None:
@@ -467,21 +541,49 @@ def test_only_smooth_scores_have_peaks_between_the_pixels(page: Page) -> None:
         assert ("." in text(page, "rics-origin")) == smooth
 
 
+def test_differences(page: Page, site: Path) -> None:
+    """Below each crop: how its pixels differ from those before the move, four times as bright."""
+    image, k = photo(site, "astronaut"), int(text(page, "k"))
+    crops: dict[str, list[Tensor]] = {"centre": [], "rics": []}
+    page.evaluate("document.querySelector('[data-part=stage]').focus()")
+    for _ in range(2):
+        page.press("ArrowRight")
+        top, left = pair(page, "place")
+        origins = {"centre": (16, 16), "rics": pair(page, "origin")}
+        for name, (y, x) in origins.items():
+            crops[name].append(cut(image, (top + y, left + x), k))
+    for name, (before, after) in crops.items():
+        difference = (after.int() - before.int()).abs()
+        shown = (4 * difference).clamp(max=255).to(torch.uint8)
+        assert picture(page, f"{name}-difference") == as_rgba(shown)
+        assert change(page, name) == pytest.approx(difference.double().mean().item(), abs=0.051)
+    assert (text(page, "rics-change"), change(page, "centre") > 1) == ("No pixel differs", True)
+    assert text(page, "verdict") == "Centre crop changed. RICS crop kept."
+
+
+def test_the_first_window_shows_the_face_whole(page: Page) -> None:
+    place, face = pair(page, "place"), ((40, 140), (144, 222))
+    for origin in ((16, 16), pair(page, "origin")):
+        for start, inside, (first, last) in zip(place, origin, face, strict=True):
+            assert start + inside <= first and last <= start + inside + 224
+
+
 def test_magnified_crops(page: Page, site: Path) -> None:
     """The middle of the crop, pixel by pixel."""
     choose(page, magnify="on")
     window = cut(photo(site, "astronaut"), pair(page, "place"), 256)
     top, left = map(int, pair(page, "origin"))
-    assert crop_shown(page, "rics") == opaque(
-        window[:, top + 98 : top + 126, left + 98 : left + 126]
-    )
-    assert crop_shown(page, "centre") == opaque(window[:, 114:142, 114:142])
+    assert picture(page, "rics") == as_rgba(window[:, top + 98 : top + 126, left + 98 : left + 126])
+    assert picture(page, "centre") == as_rgba(window[:, 114:142, 114:142])
 
 
-def test_keyboard(page: Page) -> None:
+def test_keyboard(page: Page, server: tuple[str, list[str]]) -> None:
     """The stage is reached with Tab, shows it, and moves the photograph by 1 or 10 pixels."""
+    load(page, server)
     start = pair(page, "place")
-    page.press("Tab")
+    while not page.evaluate("document.activeElement.matches('[data-part=stage]')"):
+        page.press("Tab")
+        assert page.evaluate("document.activeElement !== document.body")
     focused = "document.querySelector('[data-part=stage]:focus-visible')"
     assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
     page.press("ArrowRight")
@@ -493,7 +595,7 @@ def test_keyboard(page: Page) -> None:
     assert text(page, "moves") == "4"
     ends = {"Down": (0, 0), "Right": (1, 0), "Up": (0, 144), "Left": (1, 144)}
     for direction, (axis, end) in ends.items():  # the window of 256 stays on the 400 pixels
-        for _ in range(16):
+        for _ in range(int(abs(end - pair(page, "place")[axis])) // 10 + 1):
             page.press(f"Arrow{direction}", modifiers=8)
         assert pair(page, "place")[axis] == end
 
@@ -588,22 +690,84 @@ def test_every_control_has_a_label(page: Page) -> None:
     assert unnamed == []
 
 
+@pytest.mark.parametrize("size", [WIDE, (1440, 900)])
+def test_all_is_in_sight_while_dragged(page: Page, size: tuple[int, int]) -> None:
+    """Stage, crops, differences and verdict, below the site's header, without scrolling."""
+    resize(page, *size)
+    page.next_frame()
+    x, y, unit = stage_box(page)
+    assert outside(page) == []
+    page.mouse("Pressed", x, y)
+    for step in range(1, 4):
+        page.mouse("Moved", x + 9 * step * unit, y - 7 * step * unit)
+        page.next_frame()
+        assert text(page, "moves") == str(step)
+        assert outside(page) == []
+    page.mouse("Released", x, y)
+
+
+def outside(page: Page) -> list[str]:
+    """The parts that a visitor does not see whole who has not scrolled."""
+    found: list[str] = page.evaluate(
+        """["stage", "centre", "rics", "centre-difference", "rics-difference", "centre-change",
+            "rics-change", "verdict"].filter((name) => {
+          const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+          const { top, left, bottom, right, width } = box(`[data-part=${name}]`);
+          return scrollY !== 0 || width < 100 || left < 0 || top < box(".md-header").bottom
+            || top < box(".md-tabs").bottom || bottom > innerHeight
+            || right > document.documentElement.clientWidth;
+        })"""
+    )
+    return found
+
+
+CONTRASTS = """(() => {
+  const parse = (colour) => {
+    const [red, green, blue, alpha = 1] = colour.match(/^rgba?\\((.*)\\)$/)[1]
+      .split(/[ ,/]+/).map(Number);
+    return [[red, green, blue], alpha];
+  };
+  const over = ([colour, alpha], ground) =>
+    colour.map((value, i) => alpha * value + (1 - alpha) * ground[i]);
+  const ground = (element) => element === null ? [255, 255, 255]
+    : over(parse(getComputedStyle(element).backgroundColor), ground(element.parentElement));
+  const luminance = (colour) => colour.map((value) => value / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + [0.2126, 0.7152, 0.0722][i] * c, 0);
+  return [...document.querySelectorAll("#rics-playground *")]
+    .filter((one) => one.checkVisibility())
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((one) => {
+      const under = ground(one), text = over(parse(getComputedStyle(one).color), under);
+      const [low, high] = [luminance(under), luminance(text)].sort((a, b) => a - b);
+      return [(high + 0.05) / (low + 0.05), one.textContent.trim()];
+    });
+})()"""
+"""Every text on the page, and its contrast as WCAG 2 defines it."""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [420, 1200])
-def test_layout(page: Page, tmp_path: Path, width: int, scheme: str) -> None:
-    """Nothing is cut off on a phone, and a picture of the page shows more than the ground."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    page.call("Emulation.setDeviceMetricsOverride", **size)
+def test_layout(
+    page: Page, server: tuple[str, list[str]], tmp_path: Path, width: int, scheme: str
+) -> None:
+    """Nothing is cut off on a phone, texts stand out, and a picture shows more than the ground."""
+    resize(page, width, 900)
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.call("Emulation.setEmulatedMedia", features=[feature])
-    page.evaluate("document.querySelector('[name=overlay]').click()")
-    page.press("Tab")
+    load(page, server)
+    choose(page, overlay="on")
+    page.evaluate("document.querySelector('#rics-playground details').open = true")
+    page.evaluate("document.querySelector('[data-part=stage]').focus()")
     page.press("ArrowRight")
     page.next_frame()
     page.screenshot(tmp_path / "page.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 30
+    assert [words for ratio, words in contrasts if ratio < 4.5] == []
     with PIL.Image.open(tmp_path / "page.png") as image:
         pixels = np.asarray(image.convert("L"))
-    assert (pixels[-5:].mean() > 200) == (scheme == "light")
+    assert (pixels[200:800, :5].mean() > 200) == (scheme == "light")
     assert pixels.std() > 30
-    page.call("Emulation.clearDeviceMetricsOverride")
+    page.call("Emulation.setEmulatedMedia", features=[])

@@ -6,12 +6,16 @@
 
 import { COLOURS, drawCrop, drawStage, stageSide } from "./draw.js";
 import { Experiment } from "./experiment.js";
-import { canvasOf, meanDifference, read } from "./image.js";
+import { canvasOf, difference, read } from "./image.js";
 import { SCORES } from "./scores.js";
 import { robustnessBound, robustnessLimit } from "./theory.js";
 
+/** @typedef {"centre" | "rics"} Name  of a crop */
+
 /** Short side of an own photograph, in pixels: like the bundled ones. */
 const SHORT = 400;
+/** @type {Name[]} */
+const NAMES = ["centre", "rics"];
 const DELTAS = [1, 3];
 const RANDOM = { moves: 100, delta: 3 };
 /** @type {Record<string, [number, number]>} */
@@ -31,6 +35,10 @@ let experiment;
 let scene;
 /** @type {Experiment["crops"]} */
 let crops;
+/** @type {Experiment["crops"] | undefined} before the last move */
+let previous;
+/** @type {import("./experiment.js").Pair | undefined} where the window lies at first */
+let start;
 /** @type {Promise<Blob>} */
 let wanted;
 let slowest = 0;
@@ -53,18 +61,20 @@ function settings() {
 /**
  * Start to count again.
  *
- * @param {import("./experiment.js").Pair} [place]  of the window; by default the centre
+ * @param {import("./experiment.js").Pair} [place]  of the window; by default where it lay at first
  */
 function restart(place) {
   form.k.max = form.n.value; // the browser moves k along
   for (const name of ["n", "k"]) part(name).textContent = form[name].value;
   form.between.disabled = !SCORES[form.score.value].smooth;
   part("not-smooth").hidden = !form.between.disabled;
-  experiment = new Experiment(photo, settings(), place);
+  const first = form.shifts.value === "cyclic" ? undefined : start;
+  experiment = new Experiment(photo, settings(), place ?? first);
   scene = canvasOf(experiment.scene);
   slowest = 0;
   part("latency").textContent = "";
-  part("verdict").textContent = "";
+  part("verdict").textContent = "Move the photograph, and see below what each move does to the crops.";
+  previous = undefined;
   draw();
   describe();
 }
@@ -76,11 +86,11 @@ function restart(place) {
  * @param {Event} event
  */
 function move(place, event) {
-  const before = crops;
   if (!experiment.moveTo(place)) return;
+  const before = (previous = crops);
   draw();
-  const what = (/** @type {"centre" | "rics"} */ name) => compare(before[name], crops[name]);
-  part("verdict").textContent = `Centre crop: ${what("centre")}. RICS crop: ${what("rics")}.`;
+  const what = (/** @type {Name} */ name) => compare(before[name].place, crops[name].place);
+  part("verdict").textContent = `Centre crop ${what("centre")}. RICS crop ${what("rics")}.`;
   const latency = performance.now() - event.timeStamp;
   slowest = Math.max(slowest, latency);
   const times = [latency, slowest].map((time) => `${time.toFixed(1)} ms`);
@@ -88,19 +98,16 @@ function move(place, event) {
 }
 
 /**
- * What a move did to a crop, in words.
+ * What a move did to a crop that lay at one place of the scene and now lies at another.
  *
- * @typedef {{image: import("./image.js").Image, place: import("./experiment.js").Pair}} Crop
- * @param {Crop} before
- * @param {Crop} after
+ * @param {import("./experiment.js").Pair} before
+ * @param {import("./experiment.js").Pair} after
  */
 function compare(before, after) {
-  const verdict = experiment.same(before.place, after.place) ? "kept" : "changed";
+  const verdict = experiment.same(before, after) ? "kept" : "changed";
   const { between, halves } = experiment.settings;
   if (!between && !halves) return verdict;
-  const off = experiment.distance(before.place, after.place).toFixed(2);
-  const levels = meanDifference(before.image, after.image).toFixed(1);
-  return `${verdict} (${off} px off, pixels differ by ${levels})`;
+  return `${verdict}: ${experiment.distance(before, after).toFixed(2)} px off`;
 }
 
 // --- what is shown -------------------------------------------------------------------------------
@@ -109,8 +116,10 @@ function draw() {
   const { choice, centreOrigin, settings } = experiment;
   drawStage(stage, experiment, scene, form.overlay.checked);
   crops = experiment.crops;
-  drawCrop(part("centre"), crops.centre.image, form.magnify.checked);
-  drawCrop(part("rics"), crops.rics.image, form.magnify.checked);
+  for (const name of NAMES) {
+    drawCrop(part(name), crops[name].image, form.magnify.checked);
+    drawChange(name);
+  }
   const inWords = (/** @type {number[]} */ origin, /** @type {number} */ digits) =>
     `(${origin.map((value) => value.toFixed(digits)).join(", ")})`;
   part("centre-origin").textContent = inWords(centreOrigin, 0);
@@ -118,6 +127,18 @@ function draw() {
   root.dataset.place = experiment.place.join();
   root.dataset.origin = choice.origin.join();
   count();
+}
+
+/**
+ * What the last move changed in a crop, as a picture and in words.
+ *
+ * @param {Name} name
+ */
+function drawChange(name) {
+  const { image, mean } = difference((previous ?? crops)[name].image, crops[name].image);
+  drawCrop(part(`${name}-difference`), image, form.magnify.checked);
+  const words = mean ? `Pixels differ by ${mean.toFixed(1)}` : "No pixel differs";
+  part(`${name}-change`).textContent = previous ? words : "What a move changes";
 }
 
 function count() {
@@ -163,16 +184,17 @@ function percent(share) {
  * Show a photograph, or say why not.
  *
  * @param {Promise<Blob>} blob
- * @param {number} [short]  side to scale it to
+ * @param {{short?: number, place?: import("./experiment.js").Pair}} options
+ *   short: side to scale it to; place: of the window at first, by default the centre
  */
-async function show(blob, short) {
+async function show(blob, { short, place }) {
   wanted = blob;
   root.ariaBusy = "true";
   let problem = "";
   try {
     const image = await read(await blob, short);
     if (blob !== wanted) return; // another one was asked for meanwhile
-    photo = image;
+    [photo, start] = [image, place];
     restart();
   } catch (error) {
     problem = `This photograph cannot be read: ${error instanceof Error ? error.message : error}`;
@@ -189,6 +211,7 @@ function showBundled() {
       if (!response.ok) throw new Error(`${url} answered ${response.status}`);
       return response.blob();
     }),
+    { place: form.photo.selectedOptions[0].dataset.place?.split(",").map(Number) },
   );
 }
 
@@ -237,7 +260,7 @@ form.photo.addEventListener("change", showBundled);
 form.own.addEventListener("change", () => {
   if (form.own.files.length === 0) return;
   form.photo.selectedIndex = -1;
-  show(Promise.resolve(form.own.files[0]), SHORT);
+  show(Promise.resolve(form.own.files[0]), { short: SHORT });
 });
 for (const name of ["n", "k", "score", "between", "halves"]) {
   form[name].addEventListener("input", () => restart(experiment.place));

@@ -6,7 +6,7 @@
  * @typedef {import("./selection.js").Choice} Choice
  */
 
-import { canvasOf, context, remainder } from "./image.js";
+import { canvasOf, context, imageData, remainder } from "./image.js";
 
 /** Pixels of the scene that the stage shows around the window. */
 const MARGIN = 36;
@@ -143,5 +143,5 @@ export function drawCrop(canvas, crop, magnified) {
   if (canvas.width !== shown) canvas.width = canvas.height = shown;
   canvas.style.imageRendering = magnified ? "pixelated" : "";
   const start = Math.floor((crop.height - shown) / 2);
-  context(canvas).drawImage(canvasOf(crop), -start, -start);
+  context(canvas).putImageData(imageData(crop), -start, -start);
 }

@@ -4,6 +4,9 @@
  * @typedef {{data: Uint8ClampedArray, height: number, width: number}} Image  RGBA, row by row
  */
 
+/** How many times as bright differences are shown. */
+const GAIN = 4;
+
 /** The remainder that is never negative. @param {number} a @param {number} n */
 export function remainder(a, n) {
   return ((a % n) + n) % n;
@@ -33,15 +36,22 @@ export function cut(image, top, left, side) {
 }
 
 /**
- * Mean absolute difference of two images of equal size over pixels and channels, in grey levels.
+ * Absolute difference of two images of equal size: a picture of it, made brighter, and its mean over
+ * pixels and channels, in grey levels.
  *
  * @param {Image} a
  * @param {Image} b
  */
-export function meanDifference(a, b) {
+export function difference(a, b) {
+  const data = new Uint8ClampedArray(a.data.length);
   let sum = 0;
-  for (let i = 0; i < a.data.length; i++) sum += Math.abs(a.data[i] - b.data[i]);
-  return sum / (3 * a.height * a.width); // alpha is the same everywhere
+  for (let i = 0; i < data.length; i++) {
+    const distance = Math.abs(a.data[i] - b.data[i]);
+    sum += distance; // alpha is the same everywhere
+    data[i] = i % 4 < 3 ? GAIN * distance : 255;
+  }
+  const { height, width } = a;
+  return { image: { data, height, width }, mean: sum / (3 * height * width) };
 }
 
 /** One number per pixel. @param {Image} image */
@@ -50,10 +60,16 @@ function pixelsOf({ data }) {
 }
 
 /** @param {Image} image @returns {HTMLCanvasElement} a canvas that shows it */
-export function canvasOf({ data, height, width }) {
+export function canvasOf(image) {
+  const { height, width } = image;
   const canvas = Object.assign(document.createElement("canvas"), { height, width });
-  context(canvas).putImageData(new ImageData(/** @type {any} */ (data), width, height), 0, 0);
+  context(canvas).putImageData(imageData(image), 0, 0);
   return canvas;
+}
+
+/** @param {Image} image @returns {ImageData} for the browser */
+export function imageData({ data, height, width }) {
+  return new ImageData(/** @type {any} */ (data), width, height);
 }
 
 /**

@@ -1,4 +1,4 @@
-"""The photographs of the playground, written into the site whenever MkDocs builds it.
+"""The photographs of the playground, which MkDocs writes into the site.
 
 They come out of scikit-image's wheel, are free of rights (public domain or CC0, as `skimage.data`
 says of each), and are stored without loss: the browser sees the same pixels as Python.
@@ -6,28 +6,12 @@ says of each), and are stored without loss: the browser sees the same pixels as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import PIL.Image
 import skimage.data
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field")
 SHORT = 400
 """Pixels along the short side: a window of 256 can move by 144."""
-
-
-def on_post_build(config: Mapping[str, Any]) -> None:
-    """MkDocs calls this: list the file under `hooks`."""
-    write(Path(config["site_dir"]) / "playground" / "photos")
-
-
-def write(folder: Path) -> None:
-    """All photographs, as PNG files named like the functions of `skimage.data`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        photograph(name).save(folder / f"{name}.png", optimize=True)
 
 
 def photograph(name: str) -> PIL.Image.Image:
