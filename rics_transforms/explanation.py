@@ -21,7 +21,7 @@ from rics_transforms.engine.maps import (
     lowest,
     patch_map,
 )
-from rics_transforms.engine.scores import HASH, Level, Score, complete_levels, get_score
+from rics_transforms.engine.scores import Level, Score, complete_levels, get_score
 from rics_transforms.engine.selection import select
 from rics_transforms.palette import ORANGE, SKY
 
@@ -42,6 +42,7 @@ class Decision(NamedTuple):
 
     origin: tuple[int, int]
     patch: tuple[int, int]
+    tied: int
     level: int
     levels: tuple[Level, ...]
     geometry: Geometry
@@ -58,8 +59,9 @@ def decide(image: PIL.Image.Image | Tensor, k: int | Sequence[int], score: str |
         score: a registered name or a `Score`.
 
     Returns:
-        The origin of the crop and of the patch that won, the level that decided, its scores of
-        all patches, and the places worth marking: its local maxima, or else its highest scores.
+        The origin of the crop and of the patch that won, how many crops had its score, the level
+        that decided, its scores of all patches, and the places worth marking: its local maxima, or
+        else its highest scores.
 
     Raises:
         TypeError, ValueError: as `rics_transforms.locate`.
@@ -78,7 +80,8 @@ def decide(image: PIL.Image.Image | Tensor, k: int | Sequence[int], score: str |
     origin = select(pixels, size, rule)[0]
     number, scores, allowed = _deciding(pixels, geometry, levels)
     places = (allowed == allowed.max()).nonzero()
-    patch = places[(geometry.crop_of(places) == origin).all(1)][0]
+    crops = geometry.crop_of(places)
+    patch = places[(crops == origin).all(1)][0]
     if levels[number].nms:
         marked = (allowed > lowest(allowed)).nonzero()
     else:
@@ -86,7 +89,7 @@ def decide(image: PIL.Image.Image | Tensor, k: int | Sequence[int], score: str |
         marked = (best[:, None] // allowed.shape[1]).expand(-1, 2).clone()
         marked[:, 1] = best % allowed.shape[1]
     (top, left), (y, x) = origin.tolist(), patch.tolist()
-    found = (top, left), (y, x), number, levels, geometry
+    found = (top, left), (y, x), len(crops.unique(dim=0)), number, levels, geometry
     return Decision(*found, scores.double().numpy(), marked.numpy())
 
 
@@ -101,6 +104,36 @@ def _deciding(
         decided[0] = has_maximum(allowed.max(), level.nms)
         found = number, scores, allowed
     return found
+
+
+class Explanation(NamedTuple):
+    """What a score chose in a window, and, with a shift, after the window had moved."""
+
+    score: str | Score
+    shift: int
+    windows: list[PIL.Image.Image]
+    decisions: list[Decision]
+
+    @property
+    def outcome(self) -> str:
+        """What the shift did to the crop, in words."""
+        before, after = (decision.origin for decision in self.decisions)
+        rows, columns = (b + self.shift - a for a, b in zip(before, after, strict=True))
+        if rows == columns == 0:
+            return "the same crop, pixel by pixel"
+        return f"another crop, {rows:+d} rows and {columns:+d} columns away"
+
+
+def explanations(
+    image: PIL.Image.Image, k: int | Sequence[int], scores: Sequence[str | Score], shift: int
+) -> list[Explanation]:
+    """Which crop each score chooses; arguments as for `explain`."""
+    shift = as_int(shift, "shift", 0, (min(image.size) - 1) // 2)  # which leaves a window
+    windows = [_window(image, shift, offset) for offset in ((0, shift) if shift else (0,))]
+    return [
+        Explanation(score, shift, windows, [decide(window, k, score) for window in windows])
+        for score in scores
+    ]
 
 
 def explain(
@@ -133,17 +166,7 @@ def explain(
         4
     """
     require_command()
-    from matplotlib.figure import Figure
-
-    shift = as_int(shift, "shift", 0, (min(image.size) - 1) // 2)  # which leaves a window
-    window = _window(image, shift, 0)
-    moved = _window(image, shift, shift) if shift else None
-    height = 1.5 + 3.8 * min(1.0, window.height / window.width)  # inches per row
-    figure = Figure(figsize=(18 if shift else 13.5, height * len(scores)))
-    rows = figure.subfigures(len(scores), 1, squeeze=False)[:, 0]
-    for row, score in zip(rows, scores, strict=True):
-        _draw_row(row, height, window, moved, as_pair(k, "k"), score, shift)
-    return figure
+    return draw(explanations(image, k, scores, shift))
 
 
 def _window(image: PIL.Image.Image, margin: int, offset: int) -> PIL.Image.Image:
@@ -154,28 +177,33 @@ def _window(image: PIL.Image.Image, margin: int, offset: int) -> PIL.Image.Image
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def _draw_row(
-    row: SubFigure,
-    height: float,
-    window: PIL.Image.Image,
-    moved: PIL.Image.Image | None,
-    k: tuple[int, int],
-    score: str | Score,
-    shift: int,
-) -> None:
-    decision = decide(window, k, score)
+def draw(found: list[Explanation]) -> Figure:
+    """The figure that `explain` returns."""
+    from matplotlib.figure import Figure
+
+    window, panels = found[0].windows[0], 2 + len(found[0].windows)
+    height = 1.5 + 3.8 * min(1.0, window.height / window.width)  # inches per row
+    figure = Figure(figsize=(4.5 * panels, height * len(found)))
+    rows = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
+    for row, explanation in zip(rows, found, strict=True):
+        _draw_row(row, height, explanation)
+    return figure
+
+
+def _draw_row(row: SubFigure, height: float, found: Explanation) -> None:
+    (window, *moved), (decision, *after) = found.windows, found.decisions
     row.suptitle(
-        f"{score}: {_level_text(decision)}", fontsize=14, fontweight="bold", y=1 - 0.15 / height
+        f"{found.score}: {reason(decision)}", fontsize=14, fontweight="bold", y=1 - 0.15 / height
     )
     space = {"left": 0.02, "right": 0.98, "wspace": 0.17}
     space |= {"top": 1 - 1.0 / height, "bottom": 0.5 / height}
-    axes = row.subplots(1, 3 if moved is None else 4, gridspec_kw=space)
+    axes = row.subplots(1, 3 + len(moved), gridspec_kw=space)
     _draw_image(axes[0], window, decision, _image_title(window, decision))
     _draw_scores(axes[1], decision)
     _draw_crop(axes[2], window, decision)
-    if moved is not None:
-        after = decide(moved, k, score)
-        _draw_image(axes[3], moved, after, _moved_title(decision, after, shift))
+    if moved:
+        title = f"The window moved by ({found.shift}, {found.shift}) px:\n{found.outcome}"
+        _draw_image(axes[3], moved[0], after[0], title)
 
 
 def _draw_image(axes: Axes, image: PIL.Image.Image, decision: Decision, title: str) -> None:
@@ -199,7 +227,7 @@ def _draw_scores(axes: Axes, decision: Decision) -> None:
 
     geometry, halo = decision.geometry, [withStroke(linewidth=3, foreground="black")]
     shown = axes.imshow(decision.scores, cmap="cividis", interpolation="nearest")
-    kind = "local maximum" if decision.levels[decision.level].nms else "among the best"
+    kind = "peak" if decision.levels[decision.level].nms else "among the best"
     draw = partial(axes.plot, linestyle="none", markeredgecolor="black", clip_on=False)
     draw(*_xy(decision.marked), marker="o", markersize=5, color=OTHER, label=kind)
     patch, origin = np.array([decision.patch]), np.array([decision.origin])
@@ -271,15 +299,29 @@ def _xy(places: np.ndarray[Any, Any]) -> tuple[Any, Any]:
 # --- words ---------------------------------------------------------------------------------------
 
 
-def _level_text(decision: Decision) -> str:
-    number, count = decision.level + 1, len(decision.levels)
-    if count == 1:
-        return "its only level decided"
-    level = decision.levels[decision.level]
-    last = ", a hash, since no other has a local maximum" if level is HASH else ""
-    sigma = getattr(level.patch_map, "keywords", {}).get("sigma")
+def reason(decision: Decision) -> str:
+    """Why the crop of a decision was chosen, in words."""
+    geometry, level = decision.geometry, decision.levels[decision.level]
+    rated = "crop" if geometry.t == geometry.k else f"{by(geometry.t)} px patch"
+    if level.nms:
+        words = f"the {rated} with the highest peak decides{_scale(decision)}"
+    elif decision.level:
+        words = "no peak lies inside the window, so a hash of the pixels decides"
+    else:
+        words = f"the {rated} with the highest score decides"
+    tie = f"; {decision.tied} crops tie, a hash of their pixels chooses"
+    return words + (tie if decision.tied > 1 else "")
+
+
+def _scale(decision: Decision) -> str:
+    """Which of the scales of a score decided, if it has several."""
+    scales = [level for level in decision.levels if level.nms]
+    if len(scales) == 1:
+        return ""
+    sigma = getattr(scales[decision.level].patch_map, "keywords", {}).get("sigma")
     width = f" (sigma {sigma:.3g} px)" if sigma else ""
-    return f"level {number} of {count}{width} decided{last}"
+    before = ", as those before have none" if decision.level else ""
+    return f" on scale {decision.level + 1} of {len(scales)}{width}{before}"
 
 
 def _image_title(image: PIL.Image.Image, decision: Decision) -> str:
@@ -297,11 +339,3 @@ def _scores_title(decision: Decision) -> str:
         f"Score of the {by(geometry.t)} px patch that begins here:\n"
         f"its place in its cell of {by(geometry.crops)} is the crop's"
     )
-
-
-def _moved_title(before: Decision, after: Decision, shift: int) -> str:
-    moved = [a + shift - b for a, b in zip(after.origin, before.origin, strict=True)]
-    start = f"The window moved by ({shift}, {shift}) px:"
-    if moved == [0, 0]:
-        return f"{start}\nthe same crop, pixel by pixel"
-    return f"{start}\nanother crop, {moved[0]:+d} rows and {moved[1]:+d} columns away"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from click.testing import CliRunner
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from rics_transforms import Lattice, MexicanHat, Score, locate, score_map
-from rics_transforms.explanation import decide, explain
+from rics_transforms.cli.commands import rics
+from rics_transforms.explanation import decide, explain, reason
+
+HATS = MexicanHat(sigma=(6, 3))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,7 @@ def test_the_level_that_decided() -> None:
     flat = torch.full((3, 40, 40), 9, dtype=torch.uint8)
     ramp = torch.arange(40, dtype=torch.uint8).expand(3, 40, 40)
     assert decide(flat, 30, "mexican_hat").level == 0  # plateaus are maxima
-    assert decide(ramp * ramp.mT, 38, MexicanHat(sigma=(6, 3))).level == 2
+    assert decide(ramp * ramp.mT, 38, HATS).level == 2
     assert decide(ramp, 40, "saliency").level == 1  # one place, at the edge
 
 
@@ -92,19 +98,51 @@ def test_no_text_overlaps_or_leaves_the_figure(
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, text
 
 
-def test_the_words_name_level_patch_and_place(photo: PIL.Image.Image) -> None:
+def test_the_words_name_patch_and_place(photo: PIL.Image.Image) -> None:
     decision = decide(photo, 48, "lattice")
-    said = words(explain(photo, 48, ["lattice", "mexican_hat"]))
+    said = words(explain(photo, 48, ["lattice"]))
     (top, left), (h, w) = decision.origin, decision.geometry.t
     assert f"begins at row {top}, column {left}" in said
-    assert f"{h} x {w} px patch" in said
-    assert "lattice: level 1 of 2 decided" in said
-    assert "mexican_hat: level " in said and "(sigma " in said
+    assert f"lattice: the {h} x {w} px patch with the highest peak decides" in said
 
 
-def test_the_fallback_is_named() -> None:
-    ramp = PIL.Image.linear_gradient("L").resize((40, 40))
-    assert "level 2 of 2 decided, a hash" in words(explain(ramp, 40, ["saliency"]))
+@pytest.mark.parametrize(
+    ("k", "score", "words"),
+    [
+        (40, "hash", "the crop with the highest score decides"),
+        (40, "saliency", "the crop with the highest peak decides"),
+        (52, "saliency", "no peak lies inside the window, so a hash of the pixels decides"),
+        (40, HATS, "the crop with the highest peak decides on scale 1 of 2 (sigma 6 px)"),
+        (
+            48,
+            HATS,
+            "the crop with the highest peak decides on scale 2 of 2 (sigma 3 px), as those before "
+            "have none",
+        ),
+    ],
+)
+def test_reasons(photo: PIL.Image.Image, k: int, score: str | Score, words: str) -> None:
+    assert reason(decide(photo, k, score)) == words
+
+
+def test_ties_are_told() -> None:
+    flat = torch.full((3, 40, 40), 9, dtype=torch.uint8)
+    assert reason(decide(flat, 37, "hash")) == (
+        "the crop with the highest score decides; 16 crops tie, a hash of their pixels chooses"
+    )
+
+
+def test_the_example_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skimage import data
+
+    monkeypatch.chdir(tmp_path)
+    astronaut = data.astronaut()  # type: ignore[no-untyped-call]
+    PIL.Image.fromarray(astronaut).save("astronaut.png")
+    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    command, _, told = page.partition("$ rics explain ")[2].partition("```")[0].partition("\n")
+    assert CliRunner().invoke(rics, ["explain", *command.split()]).stdout == told
+    found = CliRunner().invoke(rics, ["explain", *command.split(), "--json"]).stdout
+    assert json.loads(found)["origins"] == [[[12, 2], [10, 0]]]
 
 
 def test_a_moved_window_is_judged_by_the_crop(photo: PIL.Image.Image) -> None:

@@ -56,7 +56,7 @@ def explain(
     """Draw which crop of IMAGE is chosen, and why: the image, its score map, the crop."""
     from rics_transforms.data.files import central, open_image, resize_shorter
     from rics_transforms.engine.scores import list_scores
-    from rics_transforms.explanation import explain as draw
+    from rics_transforms.explanation import draw, explanations, reason
 
     names = list_scores() if "all" in scores else scores
     scene = open_image(image, max_pixels=max_pixels)[0]
@@ -64,8 +64,18 @@ def explain(
         side = n + 2 * shift
         scene = central(resize_shorter(scene, side), (side, side))[0]
     path = output or Path(f"{image.stem}-rics.png")
-    draw(scene, k, names, shift=shift).savefig(path)
+    found = explanations(scene, k, names, shift)
+    draw(found).savefig(path)
     if as_json:
-        print_json({"figure": path, "k": k, "n": n, "shift": shift, "scores": names})
-    else:
-        click.echo(one_line(f"Figure: {path}"))
+        settings = {"figure": path, "k": k, "n": n, "shift": shift, "scores": names}
+        origins = [[decision.origin for decision in row.decisions] for row in found]
+        reasons = [reason(row.decisions[0]) for row in found]
+        print_json({**settings, "origins": origins, "reasons": reasons})
+        return
+    for row in found:
+        top, left = row.decisions[0].origin
+        click.echo(f"{row.score}: the crop begins at row {top}, column {left}")
+        click.echo(f"  why: {reason(row.decisions[0])}")
+        if shift:
+            click.echo(f"  after the shift: {row.outcome}")
+    click.echo(one_line(f"Figure: {path}"))
