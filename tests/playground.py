@@ -142,7 +142,13 @@ def as_rgba(image: Tensor) -> str:
 DECODE = """({ data, n }) => ({
   data: Uint8ClampedArray.from(atob(data), (c) => c.charCodeAt(0)), height: n, width: n,
 })"""
-ENCODE = """({ data }) => btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""))"""
+ENCODE = """({ data }) => {
+  let bytes = "";
+  for (let i = 0; i < data.length; i += 4096) {
+    bytes += String.fromCharCode(...data.subarray(i, i + 4096));
+  }
+  return btoa(bytes);
+}"""
 
 
 def reset(page: Page) -> None:

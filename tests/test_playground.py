@@ -88,7 +88,8 @@ def opened(browser: Page, server: tuple[str, list[str]]) -> Iterator[Page]:
     browser.call("Page.enable")
     browser.call("Page.addScriptToEvaluateOnNewDocument", source=COLLECT)
     resize(browser, *WIDE)
-    load(browser, server)
+    browser.call("Page.navigate", url=f"{server[0]}playground/")
+    browser.wait(IDLE)
     yield browser
     browser.call("Page.disable")
     browser.call("Emulation.clearDeviceMetricsOverride")
@@ -101,12 +102,6 @@ def page(opened: Page) -> Iterator[Page]:
     reset(opened)
     yield opened
     assert opened.evaluate("problems") == []
-
-
-def load(page: Page, server: tuple[str, list[str]]) -> None:
-    page.call("Storage.clearDataForOrigin", origin=server[0], storageTypes="local_storage")
-    page.call("Page.navigate", url=f"{server[0]}playground/")
-    page.wait(IDLE)
 
 
 def resize(page: Page, width: int, height: int) -> None:
@@ -504,8 +499,9 @@ def test_crops_between_the_pixels_stay(page: Page, shifts: str) -> None:
     """Dragged by half pixels those on whole pixels do not, and their pixels change more."""
     choose(page, photo="chelsea", shifts=shifts, halves="on")
     kept, changes = {}, {}
-    for between in ("off", "on"):
-        choose(page, between=between)
+    for between in (False, True):
+        if between:
+            choose(page, between="on")
         start = pair(page, "place")
         x, y, unit = stage_box(page)
         page.mouse("Pressed", x, y)
@@ -518,9 +514,9 @@ def test_crops_between_the_pixels_stay(page: Page, shifts: str) -> None:
         page.mouse("Released", x, y)
         kept[between], changes[between] = int(text(page, "rics-kept")), np.median(seen)
     assert int(text(page, "centre-kept")) == 0
-    assert kept["off"] <= 5
-    assert kept["on"] >= 9
-    assert changes["on"] < changes["off"] / 3
+    assert kept[False] <= 5
+    assert kept[True] >= 9
+    assert changes[True] < changes[False] / 3
     assert text(page, "theory-share") == text(page, "theory-kept") == "\N{EN DASH}"
 
 
@@ -577,10 +573,10 @@ def test_magnified_crops(page: Page, site: Path) -> None:
     assert picture(page, "centre") == as_rgba(window[:, 114:142, 114:142])
 
 
-def test_keyboard(page: Page, server: tuple[str, list[str]]) -> None:
+def test_keyboard(page: Page) -> None:
     """The stage is reached with Tab, shows it, and moves the photograph by 1 or 10 pixels."""
-    load(page, server)
     start = pair(page, "place")
+    page.evaluate("document.querySelector('a').focus()")
     while not page.evaluate("document.activeElement.matches('[data-part=stage]')"):
         page.press("Tab")
         assert page.evaluate("document.activeElement !== document.body")
@@ -624,7 +620,7 @@ def test_touch_and_cyclic_shifts(page: Page, site: Path) -> None:
 def test_random_moves(page: Page) -> None:
     before = pair(page, "place"), pair(page, "origin")
     page.evaluate("document.querySelector('[data-part=random]').click()")
-    page.wait("document.querySelector('[data-part=moves]').textContent > 85")
+    page.wait("document.querySelector('[data-part=moves]').textContent > 40")
     assert (pair(page, "place"), pair(page, "origin")) == before
     assert int(text(page, "centre-kept")) == 0
     assert int(text(page, "rics-kept")) > int(text(page, "moves")) / 2
@@ -746,28 +742,23 @@ CONTRASTS = """(() => {
 """Every text on the page, and its contrast as WCAG 2 defines it."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [420, 1200])
-def test_layout(
-    page: Page, server: tuple[str, list[str]], tmp_path: Path, width: int, scheme: str
-) -> None:
+@pytest.mark.parametrize("scheme", ["slate", "default"])
+def test_layout(page: Page, tmp_path: Path, scheme: str) -> None:
     """Nothing is cut off on a phone, texts stand out, and a picture shows more than the ground."""
-    resize(page, width, 900)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    page.call("Emulation.setEmulatedMedia", features=[feature])
-    load(page, server)
+    page.evaluate(f"document.querySelector('input[data-md-color-scheme={scheme}]').click()")
     choose(page, overlay="on")
     page.evaluate("document.querySelector('#rics-playground details').open = true")
     page.evaluate("document.querySelector('[data-part=stage]').focus()")
     page.press("ArrowRight")
-    page.next_frame()
-    page.screenshot(tmp_path / "page.png")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) > 30
-    assert [words for ratio, words in contrasts if ratio < 4.5] == []
-    with PIL.Image.open(tmp_path / "page.png") as image:
-        pixels = np.asarray(image.convert("L"))
-    assert (pixels[200:800, :5].mean() > 200) == (scheme == "light")
-    assert pixels.std() > 30
-    page.call("Emulation.setEmulatedMedia", features=[])
+    for width in (420, 1200):
+        resize(page, width, 900)
+        page.next_frame()
+        page.screenshot(tmp_path / "page.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        contrasts = page.evaluate(CONTRASTS)
+        assert len(contrasts) > 30
+        assert [words for ratio, words in contrasts if ratio < 4.5] == []
+        with PIL.Image.open(tmp_path / "page.png") as image:
+            pixels = np.asarray(image.convert("L"))
+        assert (pixels[200:800, :5].mean() > 200) == (scheme == "default")
+        assert pixels.std() > 30
