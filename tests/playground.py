@@ -24,9 +24,8 @@ from rics_transforms.engine.resampling import resample
 from .chromium import Page
 
 DOCS = Path(__file__).parent.parent / "docs"
-CONFIG = """
-INHERIT: {root}/mkdocs.yml
-docs_dir: {docs}
+CONFIG = f"""
+INHERIT: {DOCS.parent}/mkdocs.yml
 nav: [playground.md]
 hooks: []
 plugins: []
@@ -39,22 +38,20 @@ Place = tuple[float, float]
 
 
 def write(folder: Path) -> Path:
-    """A site with the theme of the real one and only this page, in `folder`."""
-    docs = folder.with_name(f"{folder.name}-docs")
-    for part in ("playground", "assets"):
-        shutil.copytree(DOCS / part, docs / part)
-    shutil.copy(DOCS / "playground.md", docs)
-    photos, pictures = module("photos"), docs / "playground" / "photos"
+    """A site in the theme of the real one with only this page, made in a new folder."""
+    for part in DOCS.iterdir():
+        if part.is_dir() and not list(part.rglob("*.md")):
+            shutil.copytree(part, folder / "docs" / part.name)
+    shutil.copy(DOCS / "playground.md", folder / "docs")
+    photos, pictures = module("photos"), folder / "docs" / "playground" / "photos"
     pictures.mkdir()
     for name in photos.NAMES:
         photos.photograph(name).save(pictures / f"{name}.png", compress_level=1)
-    config = docs.with_suffix(".yml")
-    config.write_text(CONFIG.format(root=DOCS.parent, docs=docs), encoding="utf-8")
+    (folder / "mkdocs.yml").write_text(CONFIG, encoding="utf-8")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict"]
-    options = ["--config-file", str(config), "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    subprocess.run([*command, *options], cwd=DOCS.parent, env=environment, check=True)
-    return folder
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    return folder / "site"
 
 
 def module(name: str) -> Any:

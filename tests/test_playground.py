@@ -73,7 +73,7 @@ COLLECT = """{
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in ("mkdocs", "material"):
         pytest.importorskip(module)
-    return playground.write(tmp_path_factory.mktemp("playground") / "site")
+    return playground.write(tmp_path_factory.mktemp("playground"))
 
 
 @pytest.fixture(scope="module")
