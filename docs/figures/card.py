@@ -1,4 +1,4 @@
-"""The picture that other sites show beside a link to this one."""
+"""The picture that other sites show with a link to this one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = (1200, 630)
 
 
 def draw() -> bytes:
-    """It, as JPEG: what RICS is for, in words, numbers and a photograph."""
+    """The card as JPEG: what RICS is for, in words, numbers and a photograph."""
     figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100))
     _write(figure)
     _photograph(figure)

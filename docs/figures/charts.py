@@ -72,7 +72,7 @@ def _lattice(axes: Axes) -> None:
 
 
 def speed() -> str:
-    """What scores, other means to choose a crop, and what stands around them take."""
+    """How long scores take, next to other ways to choose a crop and to the steps around them."""
     return chart("speed", "One image of 256 px on one thread: milliseconds", _speed)
 
 
