@@ -361,7 +361,7 @@ def bars(key: str, title: str, count: int, draw: Callable[[Axes], None]) -> str:
         axes.set_title(title, loc="left", wrap=True)
         axes.spines[["top", "right"]].set_visible(False)
 
-    return _svg(key, title, (5, 1.1 + 0.35 * count), "constrained", fill)
+    return svg(key, title, (5, 1.1 + 0.35 * count), "constrained", fill)
 
 
 def maps(key: str, title: str, draws: Sequence[Callable[[Axes], None]]) -> str:
