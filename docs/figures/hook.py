@@ -4,7 +4,7 @@
   `charts` returns.
 - On pages with ``fold: true`` in their front matter, tables fold under their headings.
 - Links to ``figures/NAME`` lead to the picture that `pictures` draws.
-- Pictures in SVG become part of the page, whose colours they take on.
+- Pictures in SVG, drawn or stored, become part of the page, whose colours they take on.
 - Formulas become MathML, which browsers show without any script.
 - A page without a description in its front matter is described by its first paragraph.
 - Long names of tests may be broken at their underscores, intervals in tables may not.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from html import escape, unescape
 from io import BytesIO
 from pathlib import Path
@@ -35,7 +36,7 @@ TABLE = re.compile(r"^\[\[table: (\w+)\]\]$", flags=re.MULTILINE)
 FOLD = re.compile(r"^### (.*)\n\n(?:<!-- \w+ -->\n)?((?:\|.*\n)+)", flags=re.MULTILINE)
 FOLDED = '<details markdown="1"><summary markdown="span">{}</summary>\n\n{}\n</details>\n'
 CHART = re.compile(r"<p>\[\[chart: (\w+)\]\]</p>")
-DRAWING = re.compile(r'<img alt="([^"]*)" src="[^"]*?(images/\w+\.svg)" />')
+DRAWING = re.compile(r'<img alt="([^"]*)" src="[^"]*?((?:figures|images)/\w+\.svg)" />')
 TEST = re.compile(r"(?<=<code>)tests/[\w/.:]+(?=</code>)")
 PARAGRAPH, TAG = re.compile("<p>(.*?)</p>", flags=re.DOTALL), re.compile("<[^>]*>")
 INTERVAL = re.compile(r"(?<=<td>)([\d.]+) (\([\d.-]+\))(?=</td>)")
@@ -44,7 +45,7 @@ BAR = "<mo>&#x0007C;</mo>"
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pictures, and the photographs of the playground."""
-    drawn = {f"figures/{name}": draw() for name, draw in pictures.DRAWN.items()}
+    drawn: dict[str, str | bytes] = {f"figures/{name}": _drawn(name) for name in pictures.DRAWN}
     drawn["assets/card.jpg"] = card.draw()
     for name, content in (drawn | _photographs()).items():
         files.append(File.generated(config, name, content=content))
@@ -78,8 +79,10 @@ def description(html: str) -> str:
 
 
 def drawing(path: str, words: str) -> str:
-    """A stored picture as an element of the page, with these words for those who do not see it."""
-    svg = (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
+    """A picture as an element of the page, with these words for those who do not see it."""
+    folder, name = path.split("/")
+    stored = Path(__file__).parents[1] / path
+    svg = _drawn(name) if folder == "figures" else stored.read_text(encoding="utf-8")
     return re.sub(r'^<svg( role="img")?', f'<svg role="img" aria-label="{words}"', svg)
 
 
@@ -91,6 +94,11 @@ def mathml(latex: str, tag: str) -> str:
         BAR, BAR.replace("<mo>", '<mo lspace="0" rspace="0" stretchy="false">')
     )
     return f'<{tag} class="formula">{formula}</{tag}>'
+
+
+@cache
+def _drawn(name: str) -> str:
+    return pictures.DRAWN[name]()
 
 
 def _photographs() -> dict[str, bytes]:

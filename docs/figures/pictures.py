@@ -1,22 +1,27 @@
-"""The pictures of the pages, as JPEG files: how crops are chosen in photographs that anyone has."""
+"""The pictures of the pages, as SVG: how crops are chosen in photographs that anyone has."""
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import numpy as np
 import PIL.Image
 import skimage.data
+from figures import same_crop
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from rics_transforms import list_scores
 from rics_transforms.explanation import CROP, PATCH, Decision, decide
+from rics_transforms.report.figures import svg
 
 N, K, SHIFT = 256, 224, 5
+PIXELS = re.compile(r"data:image/png;base64,([^\"]*)")
 
 
 def photograph(name: str, side: int) -> PIL.Image.Image:
@@ -29,30 +34,27 @@ def photograph(name: str, side: int) -> PIL.Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def how() -> bytes:
+def how(figure: Figure) -> None:
     """The choice of the default score, before and after a shift."""
     scene = photograph("coffee", N + 2 * SHIFT)
     window = scene.crop((SHIFT, SHIFT, SHIFT + N, SHIFT + N))
     moved = scene.crop((2 * SHIFT, 2 * SHIFT, 2 * SHIFT + N, 2 * SHIFT + N))
     before, after = decide(window, K, "lattice"), decide(moved, K, "lattice")
-    figure = Figure(figsize=(8, 8.6), layout="constrained")
     axes = figure.subplots(2, 2)
-    _draw_image(axes[0, 0], window, before, "The window, its best patch, the crop")
-    _draw_scores(axes[0, 1], before, "Score of the patch that begins here")
+    _draw_image(axes[0, 0], window, before, "The window, a patch, the crop")
+    _draw_scores(axes[0, 1], before, "Scores of the patches")
     _draw_crop(axes[1, 0], window, before, "The crop")
-    _draw_image(axes[1, 1], moved, after, f"The window moved by ({SHIFT}, {SHIFT}) pixels")
-    return _jpeg(figure)
+    _draw_image(axes[1, 1], moved, after, f"Moved by ({SHIFT}, {SHIFT}) pixels")
 
 
-def scores() -> bytes:
+def scores(figure: Figure) -> None:
     """The choices of all scores in one photograph."""
     image, names = photograph("chelsea", N), list_scores()
-    figure = Figure(figsize=(2.3 * len(names), 5), layout="constrained")
     for (above, below), name in zip(figure.subplots(2, len(names)).T, names, strict=True):
         decision = decide(image, 140, name)
         _draw_image(above, image, decision, name)
         _draw_scores(below, decision, "")
-    return _jpeg(figure)
+        above.title.set_size(9)  # so that five stand side by side
 
 
 def _draw_image(axes: Axes, image: PIL.Image.Image, decision: Decision, title: str) -> None:
@@ -86,17 +88,30 @@ def _outline(axes: Axes, corner: tuple[int, int], size: tuple[int, int], colour:
 
 
 def _finish(axes: Axes, title: str) -> None:
-    width = axes.figure.get_figwidth()  # type: ignore[union-attr]
-    axes.set_title(title, fontsize=1.75 * width)  # to be read on a phone
+    axes.set_title(title)
     axes.set(xticks=[], yticks=[])
 
 
-def _jpeg(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    file = BytesIO()
-    figure.savefig(file, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
-    return file.getvalue()
+def compact(drawn: str) -> str:
+    """An SVG file with its pixels as JPEG, at most 256 of them along a side."""
+
+    def smaller(found: re.Match[str]) -> str:
+        file = BytesIO()
+        with PIL.Image.open(BytesIO(base64.b64decode(found[1]))) as image:
+            image.thumbnail((256, 256))
+            image.convert("RGB").save(file, "JPEG", quality=80)
+        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+    return PIXELS.sub(smaller, drawn)
 
 
-DRAWN: dict[str, Callable[[], bytes]] = {"how.jpg": how, "scores.jpg": scores}
+def _picture(name: str, height: float, fill: Callable[[Figure], None]) -> str:
+    return compact(svg(name, "", (5, height), "constrained", fill))
+
+
+DRAWN: dict[str, Callable[[], str]] = {
+    "how.svg": partial(_picture, "how", 5.4, how),
+    "scores.svg": partial(_picture, "scores", 2.3, scores),
+    "same_crop.svg": partial(_picture, "same-crop", 2.9, same_crop.fill),
+}
 """How to draw each, by the name of its file."""

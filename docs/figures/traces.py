@@ -9,14 +9,10 @@ shift by one pixel changes the class of a scene, with the centre crop and with R
 
 from __future__ import annotations
 
-import base64
-import re
 import sys
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
-import PIL.Image
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -29,10 +25,10 @@ from rics_transforms.palette import BLUE, VERMILION
 from rics_transforms.report.figures import svg
 
 DOCS = Path(__file__).parents[1]
-sys.path.append(str(DOCS.parent / "benchmarks"))
+sys.path += [str(DOCS), str(DOCS.parent / "benchmarks")]
 import squeezenet  # noqa: E402
+from figures.pictures import compact  # noqa: E402
 
-PIXELS = re.compile(r"data:image/png;base64,([^\"]*)")
 N, K, REACH, SHOWN = 256, 224, 9, 3
 RULES = {
     f"CenterCrop({K})": (v2.CenterCrop(K), VERMILION, "o"),
@@ -51,7 +47,7 @@ def main() -> None:
         key=lambda lines: -lines[f"CenterCrop({K})"].diff().abs().amax(),
     )
     drawn = svg("traces", "", (5, 6), "constrained", partial(_draw, shown=found[:SHOWN]))
-    drawn = PIXELS.sub(_smaller, drawn.replace(' aria-label=""', "", 1))  # the page has words
+    drawn = compact(drawn.replace(' aria-label=""', "", 1))  # the page has words
     (DOCS / "images" / "traces.svg").write_text(drawn, encoding="utf-8")
 
 
@@ -86,14 +82,6 @@ def _draw(figure: Figure, shown: list[dict[str, Tensor]]) -> None:
     rows[-1, 1].set_xlabel("window moved to the right, pixels")
     figure.legend(*rows[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2,
                   frameon=False)  # fmt: skip
-
-
-def _smaller(found: re.Match[str]) -> str:
-    """The pixels of a photograph as JPEG."""
-    file = BytesIO()
-    with PIL.Image.open(BytesIO(base64.b64decode(found[1]))) as image:
-        image.convert("RGB").save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 if __name__ == "__main__":
