@@ -62,13 +62,14 @@ def draw_changes(axes: Axes, row_of: Mapping[str, Row]) -> None:
         colour, _ = style_of(len(row_of) - 1 - y)
         below, above = _errors([row])
         changed = 1 - row.value
-        axes.barh(name, 100 * changed, xerr=[above, below], color=colour, ecolor=_INK, capsize=4)
+        axes.barh(y, 100 * changed, 0.4, xerr=[above, below], color=colour, ecolor=_INK, capsize=4)
+        axes.text(0, y - 0.3, name if len(name) <= 50 else f"{name[:49]}…")
         axes.annotate(
             f"{round(row.count * changed)} of {row.count}", (100 * (1 - row.ci_low), y), (6, 0),
             textcoords="offset points", va="center",
         )  # fmt: skip
     axes.invert_yaxis()
-    axes.set(xlabel="percent of the images", xlim=(0, 125), xticks=range(0, 101, 25))
+    axes.set(xlabel="percent of the images", xlim=(0, 125), xticks=range(0, 101, 25), yticks=[])
 
 
 # --- against the size of the shift (Figure 7) ----------------------------------------------------
@@ -361,7 +362,7 @@ def bars(key: str, title: str, count: int, draw: Callable[[Axes], None]) -> str:
         axes.set_title(title, loc="left", wrap=True)
         axes.spines[["top", "right"]].set_visible(False)
 
-    return svg(key, title, (5, 1.1 + 0.35 * count), "constrained", fill)
+    return svg(key, title, (5, 1.1 + 0.6 * count), "constrained", fill)
 
 
 def maps(key: str, title: str, draws: Sequence[Callable[[Axes], None]]) -> str:

@@ -170,7 +170,7 @@ def test_a_score_that_branches_on_values_is_refused(tmp_path: Path) -> None:
             "Expected `module` to be a RICSCrop or RICSResizedCrop, or an nn",
         ),
         (nn.Sequential(), {}, TypeError, "begins with one, but got Sequential"),
-        (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; what must"),
+        (nn.Sequential(v2.Resize(32), RICSCrop(24)), {}, TypeError, "with Resize; do what must"),
         (nn.Sequential(RICSCrop(24), nn.Dropout()), {}, ValueError, r"call .eval\(\) on it"),
         (RICSCrop(24), {"format": "pb"}, ValueError, "to be one of onnx, pt2, but got 'pb'"),
         (RICSCrop(24), {"format": "pt2"}, ValueError, "`path` to end in .pt2, as its `format`"),

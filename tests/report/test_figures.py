@@ -41,13 +41,21 @@ def test_the_bars_are_the_conclusion(reports: Reports) -> None:
     row_of = wording.compared(reports)
     figures.draw_changes(axes, row_of)
     said = wording.conclusion(reports)
-    assert list(row_of) == ["the centre crop", "RICS"]
-    for bar, text, row in zip(axes.patches, axes.texts, row_of.values(), strict=True):
+    rows, names, texts = row_of.values(), axes.texts[::2], axes.texts[1::2]
+    assert [name.get_text() for name in names] == ["the centre crop", "RICS"]
+    for bar, text, row in zip(axes.patches, texts, rows, strict=True):
         changed, images = map(int, text.get_text().split(" of "))
         assert images == 24 and f"for {changed}" in said
         assert bar.get_width() == pytest.approx(100 * changed / images)
         low, high = 100 * (1 - row.ci_high), 100 * (1 - row.ci_low)
         assert low <= bar.get_width() <= high == pytest.approx(text.xy[0])
+
+
+def test_names_of_any_length_leave_room_for_the_bars(reports: Reports) -> None:
+    row = next(iter(wording.compared(reports).values()))
+    row_of = {"Compose(transforms=[Resize(size=(256, 256))], " * 9: row, "RICS": row}
+    drawn = figures.bars("changes", "", 2, lambda axes: figures.draw_changes(axes, row_of))
+    assert "Compose(transforms=[Resize(size=(256, 256))], Com…<" in drawn
 
 
 def test_curves_are_the_rows(reports: Reports) -> None:
