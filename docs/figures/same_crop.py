@@ -48,7 +48,6 @@ def fill(figure: Figure) -> None:
         window = scene[:, top : top + N, left : left + N]
         y, x = transform.locate(window).tolist()
         _show(row[0], scene.movedim(0, -1), name)
-        row[0].title.set_color(colour)
         row[0].add_patch(Rectangle((left, top), N - 1, N - 1, fill=False, lw=2, ec=colour))
         row[0].add_patch(
             Rectangle((left + x, top + y), K - 1, K - 1, fill=False, lw=2, ec="white", ls="--")

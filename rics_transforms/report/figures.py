@@ -68,8 +68,8 @@ def draw_changes(axes: Axes, row_of: Mapping[str, Row]) -> None:
             f"{round(row.count * changed)} of {row.count}", (100 * (1 - row.ci_low), y), (6, 0),
             textcoords="offset points", va="center",
         )  # fmt: skip
-    axes.invert_yaxis()
-    axes.set(xlabel="percent of the images", xlim=(0, 125), xticks=range(0, 101, 25), yticks=[])
+    axes.set(xlabel="percent of the images", xlim=(0, 125), xticks=range(0, 101, 25))
+    axes.set(ylim=(len(row_of) - 0.7, -0.7), yticks=[])
 
 
 # --- against the size of the shift (Figure 7) ----------------------------------------------------
