@@ -44,6 +44,47 @@ def find() -> str:
     return program
 
 
+FAULTS = """
+window.faults = [];
+addEventListener("error", (event) => faults.push(event.message ?? event.target.outerHTML), true);
+addEventListener("unhandledrejection", (event) => faults.push(`${event.reason}`));
+console.error = console.warn = (...words) => faults.push(words.join(" "));
+"""
+"""Gathers what goes wrong in a page."""
+
+FAINT = """(() => {
+  const still = new CSSStyleSheet();
+  still.replaceSync("* { transition: none !important }");
+  document.adoptedStyleSheets = [still];
+  const colour = (css) => {
+    const [r, g, b, a = 1] = css.match(/[\\d.]+/g).map(Number);
+    return [r, g, b, a];
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
+  const linear = (v) => (v <= 10.3 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+  const line = (node) => (node ? [...line(node.parentElement), getComputedStyle(node)] : []);
+  const faint = new Set();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !node.getBoundingClientRect().width) continue;
+    if (!node.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+    const styles = line(node);
+    const own = styles.at(-1);
+    const below = styles.reduce((sum, s) => over(colour(s.backgroundColor), sum), [255, 255, 255]);
+    const ink = colour(node.closest("svg") ? own.fill : own.color);
+    ink[3] *= styles.reduce((product, s) => product * s.opacity, 1);
+    const [low, high] = [light(over(ink, below)), light(below)].sort((a, b) => a - b);
+    const size = parseFloat(own.fontSize);
+    const large = size >= 24 || (size >= 18.6 && own.fontWeight >= 700);
+    if (high / low < (large ? 3 : 4.5)) faint.add(node.outerHTML.slice(0, 80));
+  }
+  return [...faint];
+})()"""
+"""Elements whose texts have less contrast than level AA of WCAG 2, without transitions."""
+
+
 class Page:
     """One tab."""
 
@@ -111,6 +152,26 @@ class Page:
         """A key, down and up; modifiers 8: with Shift."""
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, modifiers=modifiers)
+
+    def resize(self, width: int, height: int, *, mobile: bool = False) -> None:
+        """The size of the window in CSS pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Pages opened within it gather in `faults` what goes wrong in them."""
+        self.call("Page.enable")
+        script = self.call("Page.addScriptToEvaluateOnNewDocument", source=FAULTS)["identifier"]
+        yield
+        self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+        self.call("Page.disable")
+        self.call("Emulation.clearDeviceMetricsOverride")
+
+    def faint(self) -> list[str]:
+        """The beginnings of the elements whose texts are hard to read."""
+        found: list[str] = self.evaluate(FAINT)
+        return found
 
     def screenshot(self, path: Path) -> None:
         """The whole page as PNG."""

@@ -190,53 +190,14 @@ def test_every_page_says_what_it_is_where_it_is_linked(site: Path) -> None:
         assert card.size == (1200, 630)
 
 
-FAULTS = """
-window.faults = [];
-addEventListener("error", (event) => faults.push(event.message ?? event.target.outerHTML), true);
-addEventListener("unhandledrejection", (event) => faults.push(`${event.reason}`));
-console.error = console.warn = (...words) => faults.push(words.join(" "));
-"""
-
-FAINT = """(() => {
-  const colour = (css) => {
-    const [r, g, b, a = 1] = css.match(/[\\d.]+/g).map(Number);
-    return [r, g, b, a];
-  };
-  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
-  const linear = (v) => (v <= 10.3 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
-  const line = (node) => (node ? [...line(node.parentElement), getComputedStyle(node)] : []);
-  const faint = new Set();
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const node = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !node.getBoundingClientRect().width) continue;
-    if (!node.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
-    const styles = line(node);
-    const own = styles.at(-1);
-    const below = styles.reduce((sum, s) => over(colour(s.backgroundColor), sum), [255, 255, 255]);
-    const ink = colour(node.closest("svg") ? own.fill : own.color);
-    ink[3] *= styles.reduce((product, s) => product * s.opacity, 1);
-    const [low, high] = [light(over(ink, below)), light(below)].sort((a, b) => a - b);
-    const size = parseFloat(own.fontSize);
-    const large = size >= 24 || (size >= 18.6 && own.fontWeight >= 700);
-    if (high / low < (large ? 3 : 4.5)) faint.add(node.outerHTML.slice(0, 80));
-  }
-  return [...faint];
-})()"""
-"""Texts whose contrast is below level AA of WCAG 2."""
-
-
 @pytest.mark.slow
 def test_every_page_is_sound_in_a_browser(site: Path, browser: chromium.Page) -> None:
     """No errors, nothing from elsewhere, no overflow on a phone, texts that can be read."""
-    browser.call("Page.enable")
-    script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=FAULTS)["identifier"]
     wrong = []
-    with chromium.serve(site) as (url, _):
+    with chromium.serve(site) as (url, _), browser.watched():
         for path in sorted(site.rglob("index.html")):
             page = path.parent.relative_to(site).as_posix()
-            resize(browser, 420)
+            browser.resize(420, 800)
             browser.call("Page.navigate", url=f"{url}{page}/")
             browser.wait("window.faults && document.readyState === 'complete'")
             browser.next_frame()
@@ -246,32 +207,31 @@ def test_every_page_is_sound_in_a_browser(site: Path, browser: chromium.Page) ->
                 "performance.getEntriesByType('resource').map((entry) => entry.name)"
                 f".filter((name) => !name.startsWith('{url}') && !name.startsWith('blob:'))"
             )
-            resize(browser, 1280)
+            browser.resize(1280, 800)
             faint = [text for scheme in ("default", "slate") for text in fainter(browser, scheme)]
             faults = browser.evaluate("faults")
             wrong += [
                 (page, *found) for found in (faults, away, faint, [wide] * (wide > 0)) if found
             ]
-    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
-    browser.call("Page.disable")
-    browser.call("Emulation.clearDeviceMetricsOverride")
     assert wrong == []
 
 
-def resize(page: chromium.Page, width: int) -> None:
-    page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1,
-              mobile=False)  # fmt: skip
-
-
 def fainter(page: chromium.Page, scheme: str) -> list[str]:
-    page.evaluate(f"""(() => {{
-        const still = new CSSStyleSheet();
-        still.replaceSync("* {{ transition: none !important }}");
-        document.adoptedStyleSheets = [still];
-        document.body.setAttribute("data-md-color-scheme", "{scheme}");
-    }})()""")
-    found: list[str] = page.evaluate(FAINT)
-    return found
+    page.evaluate(f"document.body.setAttribute('data-md-color-scheme', '{scheme}')")
+    return page.faint()
+
+
+def test_faint_texts_are_found(browser: chromium.Page, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(
+        """<!doctype html><title>Faint</title><style>p { color: #777; background: #fff }</style>
+        <p id="below">4.48<p id="above" style="color: #767676">4.54<p id="clear"
+        style="color: #0009; background: #666">2.1<p id="large" style="font-size: 30px">4.48"""
+    )
+    with chromium.serve(tmp_path) as (url, _):
+        browser.call("Page.navigate", url=url)
+        browser.wait("document.readyState === 'complete'")
+        found = browser.faint()
+    assert [re.findall(r'id="(\w+)"', element) for element in found] == [["below"], ["clear"]]
 
 
 # --- figures and tables --------------------------------------------------------------------------

@@ -58,15 +58,6 @@ SMOOTH = ("lattice", "mexican_hat", "saliency")
 
 WIDE = (1280, 720)
 """Width and height of a small notebook's screen."""
-COLLECT = """{
-  window.problems = [];
-  const collect = (problem) => problems.push(String(problem));
-  const { error, warn } = console;
-  console.error = (...words) => { collect(words); error(...words); };
-  console.warn = (...words) => { collect(words); warn(...words); };
-  addEventListener("error", (event) => collect(event.message ?? event.target.src), true);
-  addEventListener("unhandledrejection", (event) => collect(event.reason));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -85,28 +76,20 @@ def server(site: Path, browser: Page) -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def opened(browser: Page, server: tuple[str, list[str]]) -> Iterator[Page]:
     """The playground, loaded once: enough for what neither uses nor changes its controls."""
-    browser.call("Page.enable")
-    browser.call("Page.addScriptToEvaluateOnNewDocument", source=COLLECT)
-    resize(browser, *WIDE)
-    browser.call("Page.navigate", url=f"{server[0]}playground/")
-    browser.wait(IDLE)
-    yield browser
-    browser.call("Page.disable")
-    browser.call("Emulation.clearDeviceMetricsOverride")
+    with browser.watched():
+        browser.resize(*WIDE)
+        browser.call("Page.navigate", url=f"{server[0]}playground/")
+        browser.wait(IDLE)
+        yield browser
 
 
 @pytest.fixture
 def page(opened: Page) -> Iterator[Page]:
     """The playground as a visitor finds it, and without complaints when the test has ended."""
-    resize(opened, *WIDE)
+    opened.resize(*WIDE)
     reset(opened)
     yield opened
-    assert opened.evaluate("problems") == []
-
-
-def resize(page: Page, width: int, height: int) -> None:
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    page.call("Emulation.setDeviceMetricsOverride", **size)
+    assert opened.evaluate("faults") == []
 
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -620,7 +603,7 @@ def test_touch_and_cyclic_shifts(page: Page, site: Path) -> None:
 def test_random_moves(page: Page) -> None:
     before = pair(page, "place"), pair(page, "origin")
     page.evaluate("document.querySelector('[data-part=random]').click()")
-    page.wait("document.querySelector('[data-part=moves]').textContent > 40")
+    page.wait("document.querySelector('[data-part=moves]').textContent > 85")
     assert (pair(page, "place"), pair(page, "origin")) == before
     assert int(text(page, "centre-kept")) == 0
     assert int(text(page, "rics-kept")) > int(text(page, "moves")) / 2
@@ -689,7 +672,7 @@ def test_every_control_has_a_label(page: Page) -> None:
 @pytest.mark.parametrize("size", [WIDE, (1440, 900)])
 def test_all_is_in_sight_while_dragged(page: Page, size: tuple[int, int]) -> None:
     """Stage, crops, differences and verdict, below the site's header, without scrolling."""
-    resize(page, *size)
+    page.resize(*size)
     page.next_frame()
     x, y, unit = stage_box(page)
     assert outside(page) == []
@@ -717,31 +700,6 @@ def outside(page: Page) -> list[str]:
     return found
 
 
-CONTRASTS = """(() => {
-  const parse = (colour) => {
-    const [red, green, blue, alpha = 1] = colour.match(/^rgba?\\((.*)\\)$/)[1]
-      .split(/[ ,/]+/).map(Number);
-    return [[red, green, blue], alpha];
-  };
-  const over = ([colour, alpha], ground) =>
-    colour.map((value, i) => alpha * value + (1 - alpha) * ground[i]);
-  const ground = (element) => element === null ? [255, 255, 255]
-    : over(parse(getComputedStyle(element).backgroundColor), ground(element.parentElement));
-  const luminance = (colour) => colour.map((value) => value / 255)
-    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + [0.2126, 0.7152, 0.0722][i] * c, 0);
-  return [...document.querySelectorAll("#rics-playground *")]
-    .filter((one) => one.checkVisibility())
-    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-    .map((one) => {
-      const under = ground(one), text = over(parse(getComputedStyle(one).color), under);
-      const [low, high] = [luminance(under), luminance(text)].sort((a, b) => a - b);
-      return [(high + 0.05) / (low + 0.05), one.textContent.trim()];
-    });
-})()"""
-"""Every text on the page, and its contrast as WCAG 2 defines it."""
-
-
 @pytest.mark.parametrize("scheme", ["slate", "default"])
 def test_layout(page: Page, tmp_path: Path, scheme: str) -> None:
     """Nothing is cut off on a phone, texts stand out, and a picture shows more than the ground."""
@@ -751,13 +709,11 @@ def test_layout(page: Page, tmp_path: Path, scheme: str) -> None:
     page.evaluate("document.querySelector('[data-part=stage]').focus()")
     page.press("ArrowRight")
     for width in (420, 1200):
-        resize(page, width, 900)
+        page.resize(width, 900, mobile=width < 600)
         page.next_frame()
         page.screenshot(tmp_path / "page.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        contrasts = page.evaluate(CONTRASTS)
-        assert len(contrasts) > 30
-        assert [words for ratio, words in contrasts if ratio < 4.5] == []
+        assert page.faint() == []
         with PIL.Image.open(tmp_path / "page.png") as image:
             pixels = np.asarray(image.convert("L"))
         assert (pixels[200:800, :5].mean() > 200) == (scheme == "default")
