@@ -106,12 +106,16 @@ def compact(drawn: str) -> str:
 
 
 def _picture(name: str, height: float, fill: Callable[[Figure], None]) -> str:
+    """As broad as a phone shows it; `height` in inches of 72 pixels."""
     return compact(svg(name, "", (5, height), "constrained", fill))
 
 
 DRAWN: dict[str, Callable[[], str]] = {
-    "how.svg": partial(_picture, "how", 5.4, how),
-    "scores.svg": partial(_picture, "scores", 2.3, scores),
-    "same_crop.svg": partial(_picture, "same-crop", 2.9, same_crop.fill),
+    f"{name}.svg": partial(_picture, name, height, fill)
+    for name, height, fill in (
+        ("how", 5.4, how),
+        ("scores", 2.3, scores),
+        ("same_crop", 2.9, same_crop.fill),
+    )
 }
 """How to draw each, by the name of its file."""

@@ -40,7 +40,7 @@ else:
 
 _LARGEST = 2**40  # pixels of an image; far below what overflows the sizes of its scratch memory
 
-_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about as many
+_PIXELS_PER_THREAD = 2**18  # starting a thread takes as long as scoring about this many
 
 
 class Kernel(NamedTuple):

@@ -79,7 +79,7 @@ def _fill_best(best: Tensor, pixels: Tensor, geometry: Geometry, level: Level) -
         best[images] = _best_of_maps(pixels[images], geometry, level)
 
 
-@torch.no_grad()  # at this place, as it takes as long as the compiled code for a small image
+@torch.no_grad()  # not around `select`: it takes as long as compiled code for a small image
 def _best_of_maps(pixels: Tensor, geometry: Geometry, level: Level) -> Tensor:
     """The best patches by a map of the scores, ``[B, 5]``, as `select` has them."""
     if pixels.shape[-2] * pixels.shape[-1] >= bands.LARGE and not is_empty(pixels):
